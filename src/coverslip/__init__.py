@@ -1,0 +1,3 @@
+"""Slides in, verdict out."""
+
+__version__ = "0.1.0"

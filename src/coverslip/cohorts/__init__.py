@@ -1,0 +1,1 @@
+"""Cohorts: data sets that coverslip knows by name, painted ones among them."""

@@ -1,0 +1,1 @@
+"""Interop: the file layouts of other programs."""

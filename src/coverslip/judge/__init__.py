@@ -1,0 +1,1 @@
+"""Judge: how good is a model, with intervals."""

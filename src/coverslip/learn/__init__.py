@@ -1,0 +1,1 @@
+"""Learn: from bags of features to predictions."""

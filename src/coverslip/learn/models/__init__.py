@@ -1,0 +1,1 @@
+"""Models: multiple-instance learning over bags of features, one method a file."""

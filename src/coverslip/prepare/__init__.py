@@ -1,0 +1,1 @@
+"""Prepare: from a slide to its features."""

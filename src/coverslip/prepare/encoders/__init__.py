@@ -1,0 +1,1 @@
+"""Encoders: what turns a patch into a feature."""

@@ -1,0 +1,1 @@
+"""Run: many slides, one study."""

@@ -1,0 +1,312 @@
+"""What lies on disk: names, atomic writes, and "is this complete and made this way?".
+
+    study/
+      slides.csv
+      tissue/<slide_id>.geojson, tissue/thumbnails/<slide_id>.jpg
+      20x_256px_0px_overlap/patches/<slide_id>_patches.h5
+      20x_256px_0px_overlap/features_<encoder>/<slide_id>.h5
+      runs/<name>/
+      heatmaps/<slide_id>.*
+
+Every file is written under a temporary name and moved into place, so a file that is
+there is whole: killing the program at any instant loses the file in hand, no other.
+"""
+
+import csv
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from coverslip.errors import (
+    CorruptFileError,
+    DataError,
+    OutputError,
+    ParametersDifferError,
+)
+from coverslip.geometry import Mpp, scale_name
+
+FACTS = "coverslip"
+"""Name of the attribute (HDF5) or member (GeoJSON) that says how a file was made."""
+
+Facts = dict[str, Any]
+
+
+def slide_id_of(path: Path) -> str:
+    """Return the file name without its last extension."""
+    return path.stem
+
+
+@dataclass(frozen=True)
+class Patching:
+    """The part of a study that holds patches of one scale, size and overlap."""
+
+    root: Path
+
+    def patches(self, slide_id: str) -> Path:
+        """Return where the coordinates of a slide lie."""
+        return self.root / "patches" / f"{slide_id}_patches.h5"
+
+    def features_folder(self, encoder: str) -> Path:
+        """Return the folder of one encoder's features."""
+        return self.root / f"features_{encoder}"
+
+    def features(self, encoder: str, slide_id: str) -> Path:
+        """Return where one slide's features lie."""
+        return self.features_folder(encoder) / f"{slide_id}.h5"
+
+
+@dataclass(frozen=True)
+class Study:
+    """The workspace folder: where everything about one cohort lies."""
+
+    root: Path
+
+    @property
+    def slides_csv(self) -> Path:
+        """Return the table of slides."""
+        return self.root / "slides.csv"
+
+    def tissue(self, slide_id: str) -> Path:
+        """Return where a slide's tissue outlines lie."""
+        return self.root / "tissue" / f"{slide_id}.geojson"
+
+    def thumbnail(self, slide_id: str) -> Path:
+        """Return the thumbnail with the tissue outlines drawn on it."""
+        return self.root / "tissue" / "thumbnails" / f"{slide_id}.jpg"
+
+    def patching(self, mpp: Mpp, size: int, overlap: int) -> Patching:
+        """Return the folder of one way to lay patches."""
+        return Patching(self.root / scale_name(mpp, size, overlap))
+
+    def run(self, name: str) -> Path:
+        """Return the folder of one training run."""
+        return self.root / "runs" / name
+
+    def heatmap(self, slide_id: str, suffix: str) -> Path:
+        """Return where a slide's heatmap lies, `suffix` with its dot."""
+        return self.root / "heatmaps" / f"{slide_id}{suffix}"
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; move it into place when all went well.
+
+    Raises:
+        OutputError: The folder cannot be made or written, or the disk is full.
+    """
+    part = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_dead_parts(path)
+        yield part
+        part.replace(path)
+    except OSError as error:
+        if error.errno in _DISK_ERRORS:
+            raise OutputError(_cannot_write(path, error)) from error
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+_DISK_ERRORS = {
+    errno.EACCES: "choose a folder you may write to",
+    errno.EPERM: "choose a folder you may write to",
+    errno.EROFS: "choose a folder you may write to",
+    errno.ENOTDIR: "a file stands where the folder should be",
+    errno.EEXIST: "a file stands where the folder should be",
+    errno.EISDIR: "a folder stands where the file should be",
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "free some of your quota and run the same command again",
+}
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    remedy = _DISK_ERRORS[error.errno or 0]
+    return f"{path}: cannot write ({error.strerror}): {remedy}"
+
+
+def _clear_dead_parts(path: Path) -> None:
+    """Remove what a killed run on this machine left of the same file."""
+    host = socket.gethostname()
+    for part in path.parent.glob(f".{_glob_escape(path.name)}.{host}-*.part"):
+        pid = part.name.removesuffix(".part").rpartition("-")[2]
+        if pid.isdigit() and int(pid) != os.getpid() and not _alive(int(pid)):
+            part.unlink(missing_ok=True)
+
+
+def _glob_escape(name: str) -> str:
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole."""
+    with writing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, facts: object) -> None:
+    """Write a JSON file whole."""
+    write_text(path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is anything
+    """Read a JSON file.
+
+    Raises:
+        CorruptFileError: It is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CorruptFileError(
+            f"{path}: not JSON ({error}): mend or delete it"
+        ) from None
+
+
+def write_csv(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]
+) -> None:
+    """Write a table whole; a missing cell stays empty."""
+    with writing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(
+            {k: "" if v is None else v for k, v in row.items()} for row in rows
+        )
+
+
+def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
+    """Read a table as text; names of columns are stripped and lower-cased.
+
+    Args:
+        path: A comma-, semicolon- or tab-separated file with a header.
+        required: Columns that must be there.
+
+    Raises:
+        DataError: The file is missing, empty, not text, or lacks a column.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file: check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable text table ({error})") from None
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise DataError(f"{path}: empty: it needs a header line and rows")
+    separator = max(",;\t", key=lines[0].count)
+    header, *body = csv.reader(lines, delimiter=separator)
+    names = [name.strip().lower() for name in header]
+    if missing := [name for name in required if name not in names]:
+        raise DataError(
+            f"{path}: no column {', '.join(missing)}: its columns are {', '.join(names)}"
+        )
+    return [
+        {name: cell.strip() for name, cell in zip(names, row, strict=False)}
+        for row in body
+    ]
+
+
+def write_h5(
+    path: Path,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    facts: Facts,
+    attributes: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Write arrays contiguous and uncompressed, and the facts of how they were made.
+
+    Args:
+        path: The file.
+        arrays: Datasets by name.
+        facts: JSON-ready; kept as text in the root attribute `coverslip`.
+        attributes: Attributes of datasets, by dataset and name.
+    """
+    with writing(path) as part, h5py.File(part, "w") as file:
+        for name, array in arrays.items():
+            dataset = file.create_dataset(name, data=array)
+            for key, value in (attributes or {}).get(name, {}).items():
+                dataset.attrs[key] = value
+        file.attrs[FACTS] = json.dumps(facts)
+
+
+@contextmanager
+def reading_h5(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading.
+
+    Raises:
+        DataError: It is missing.
+        CorruptFileError: It is half-written, damaged, lacks a dataset, or is not HDF5.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file: make it first") from None
+    except (OSError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0].strip("'\"")
+        raise CorruptFileError(
+            f"{path}: damaged or half-written ({reason}): "
+            "delete it and run the same command again"
+        ) from None
+
+
+def read_facts(path: Path) -> Facts:
+    """Return how an HDF5 file was made; empty for a file of another program."""
+    with reading_h5(path) as file:
+        return facts_of(file)
+
+
+def facts_of(file: h5py.File) -> Facts:
+    """Return how an open HDF5 file was made; empty for a file of another program."""
+    text = file.attrs.get(FACTS)
+    return dict(json.loads(text)) if isinstance(text, str) else {}
+
+
+def check_same(path: Path, made_with: Facts, asked: Facts) -> None:
+    """Refuse to reuse a file that was made with other parameters.
+
+    Raises:
+        ParametersDifferError: Some parameter differs; the message names each.
+    """
+    differing = [
+        f"{key} was {made_with.get(key)!r}, now {value!r}"
+        for key, value in asked.items()
+        if _plain(made_with.get(key)) != _plain(value)
+    ]
+    if differing:
+        raise ParametersDifferError(
+            f"{path}: made with other parameters ({'; '.join(differing)}): "
+            "use another --out folder, or delete what was made"
+        )
+
+
+def _plain(value: object) -> object:
+    """Return a value as it looks after a trip through JSON."""
+    return json.loads(json.dumps(value))
+
+
+def json_attribute(value: object) -> str | int | float:
+    """Return a value as TRIDENT stores attributes: None as 'None', the rest as is."""
+    if isinstance(value, (str, int, float, np.integer, np.floating)):
+        return value.item() if isinstance(value, np.generic) else value
+    return "None" if value is None else json.dumps(value)
