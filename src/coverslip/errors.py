@@ -4,6 +4,7 @@
     ├── SlideError                  something is wrong with one slide
     │   ├── UnreadableSlideError    not a slide, truncated, or cannot be decoded
     │   ├── MissingMppError         micrometres per pixel unknown
+    │   ├── TooSmallError           the slide is smaller than one patch
     │   ├── TooCoarseError          the asked scale is finer than the slide has
     │   └── DuplicateSlideError     two files carry the same slide id
     ├── DataError                   a table, mask, annotation or array is wrong
@@ -28,6 +29,10 @@ class CoverslipError(Exception):
 
 class SlideError(CoverslipError):
     """Something is wrong with one slide."""
+
+
+class TooSmallError(SlideError):
+    """The slide is smaller than one patch."""
 
 
 class UnreadableSlideError(SlideError):

@@ -1,0 +1,247 @@
+"""Features: one vector a patch, read straight from the slide (seed section II).
+
+Reader threads fill the next batches while the encoder works on the one in hand; no
+JPEG is written. A folder of exported patches can be read in the slide's place.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from coverslip import store
+from coverslip.errors import CorruptFileError, DataError
+from coverslip.options import Options
+from coverslip.prepare.encoders.encoder import Encoder
+from coverslip.prepare.encoders.registry import load_encoder
+from coverslip.prepare.export import read_image, read_patch_folder
+from coverslip.prepare.patches import Coordinates, Patches
+from coverslip.slides.reading import read_patch
+from coverslip.slides.slide import RGB, Slide
+
+Item = TypeVar("Item")
+
+Progress = Callable[[int], None]
+"""Told how many more patches are done."""
+
+
+class FeatureOptions(Options):
+    """Which encoder turns patches into features, and how it runs."""
+
+    encoder: str = Field("resnet50", description="name of the encoder")
+    weights: Path | None = Field(
+        None, description="local file of the encoder's weights"
+    )
+    resize: int | None = Field(
+        None,
+        ge=8,
+        description="side before the crop; the encoder's card when not given",
+    )
+    crop: int | None = Field(
+        None, ge=8, description="side of the centre crop; the card's when not given"
+    )
+    batch_size: int = Field(64, ge=1, description="patches at once")
+    workers: int = Field(4, ge=1, description="threads that read patches")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs")
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="arithmetic of the encoder; fp16 on a GPU only"
+    )
+
+    def load(self) -> Encoder:
+        """Load the encoder that these options name."""
+        return load_encoder(
+            self.encoder,
+            weights=self.weights,
+            device=self.device,
+            precision=self.precision,
+            resize=self.resize,
+            crop=self.crop,
+        )
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of one slide.
+
+    Attributes:
+        slide_id: The slide.
+        features: (N, D) float16.
+        coords: (N, 2) level-0 top-left corners in the same order; None when unknown.
+        facts: Encoder, its weights' hash, and the patching.
+        names: (N,) file names, of patches that came from files.
+    """
+
+    slide_id: str
+    features: npt.NDArray[np.float16]
+    coords: Coordinates | None
+    facts: store.Facts
+    names: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def save(self, path: Path) -> None:
+        """Write them as design section 2 says: contiguous, with TRIDENT's attributes."""
+        arrays: dict[str, npt.NDArray[Any]] = {"features": self.features}
+        if self.coords is not None:
+            arrays["coords"] = self.coords
+        attributes = {
+            "name": self.slide_id,
+            "encoder": self.facts.get("encoder", {}).get("name", "unknown"),
+            "savetodir": str(path.parent),
+        }
+        facts = {"slide_id": self.slide_id, **self.facts}
+        store.write_h5(path, arrays, facts, {"features": attributes})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read features of coverslip, TRIDENT or CLAM; all hold `features`.
+
+        Raises:
+            DataError: There is no such file, or it holds NaN or infinity.
+            CorruptFileError: It is damaged, or not a file of features.
+        """
+        with store.reading_h5(path) as file:
+            facts = store.facts_of(file)
+            features = np.asarray(file["features"][:])
+            coords = (
+                np.asarray(file["coords"][:], np.int64) if "coords" in file else None
+            )
+        if features.ndim == 3 and features.shape[0] == 1:
+            features = features[0]
+        if features.ndim != 2 or (coords is not None and len(coords) != len(features)):
+            raise CorruptFileError(
+                f"{path}: features {features.shape} do not go with their coordinates: "
+                "delete it and run the same command again"
+            )
+        features = features.astype(np.float16)
+        check_finite(features, str(path))
+        slide_id = facts.pop("slide_id", store.slide_id_of(path))
+        return cls(slide_id, features, coords, facts)
+
+
+def check_finite(features: npt.NDArray[Any], name: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        DataError: Some feature is not a finite number.
+    """
+    bad = ~np.isfinite(features).all(axis=1)
+    if bad.any():
+        raise DataError(
+            f"{name}: {int(bad.sum())} of {len(bad)} patches have NaN or infinite "
+            "features: delete it and make the features again (fp32 if they were fp16)"
+        )
+
+
+def features_made_with(
+    patches: Patches, encoder: store.Facts, patching: store.Facts
+) -> store.Facts:
+    """Return the facts that decide whether features on disk can be kept."""
+    return {
+        "encoder": encoder,
+        "patching": patching,
+        "coords_sha256": coords_digest(patches.coords),
+    }
+
+
+def coords_digest(coords: Coordinates) -> str:
+    """Return a digest of coordinates, to tell whether features belong to them."""
+    return hashlib.sha256(np.ascontiguousarray(coords, "<i8").tobytes()).hexdigest()[
+        :16
+    ]
+
+
+def extract_features(
+    slide: Slide,
+    patches: Patches,
+    encoder: Encoder,
+    options: FeatureOptions | None = None,
+    progress: Progress | None = None,
+) -> Features:
+    """Encode the patches of a slide, read straight from it.
+
+    Returns:
+        Features in the order of the patches; (0, D) where there are none.
+
+    Raises:
+        UnreadableSlideError: Some patch cannot be decoded.
+        EncoderError: Memory runs out even for one patch.
+        DataError: The encoder returns NaN or infinity.
+    """
+    options = options or FeatureOptions()
+    l0_corners = [(int(x), int(y)) for x, y in patches.coords]
+    batches = _batches(
+        l0_corners, lambda l0_xy: read_patch(slide, l0_xy, patches.scale), options
+    )
+    return Features(
+        slide_id=slide.slide_id,
+        features=_embed(batches, encoder, slide.slide_id, progress),
+        coords=patches.coords,
+        facts={
+            **features_made_with(patches, encoder.identity(), patches.facts["options"]),
+            "scale": patches.scale.facts(),
+        },
+    )
+
+
+def extract_folder(
+    folder: Path,
+    encoder: Encoder,
+    options: FeatureOptions | None = None,
+    progress: Progress | None = None,
+) -> Features:
+    """Encode a folder of patch images; its name, or theirs, is the slide id.
+
+    Raises:
+        DataError: There is no image, or one cannot be read.
+        EncoderError: Memory runs out even for one patch.
+    """
+    options = options or FeatureOptions()
+    listing = read_patch_folder(folder)
+    batches = _batches(listing.paths, read_image, options)
+    return Features(
+        slide_id=listing.slide_id,
+        features=_embed(batches, encoder, listing.slide_id, progress),
+        coords=listing.coords,
+        facts={"encoder": encoder.identity(), "patching": listing.patching},
+        names=tuple(path.name for path in listing.paths),
+    )
+
+
+def _embed(
+    batches: Iterable[RGB], encoder: Encoder, name: str, progress: Progress | None
+) -> npt.NDArray[np.float16]:
+    parts = [np.empty((0, encoder.card.dim), np.float16)]
+    for batch in batches:
+        part = encoder.embed(batch).astype(np.float16)
+        check_finite(part, name)
+        parts.append(part)
+        if progress is not None:
+            progress(len(part))
+    return np.concatenate(parts)
+
+
+def _batches(
+    items: Sequence[Item], read: Callable[[Item], RGB], options: FeatureOptions
+) -> Iterator[RGB]:
+    """Yield stacked patches in order, reading up to two batches ahead."""
+    waiting: deque[Future[RGB]] = deque()
+    ahead = 3 * options.batch_size
+    with ThreadPoolExecutor(options.workers, "patches") as readers:
+        try:
+            for start in range(0, len(items), options.batch_size):
+                begun = start + len(waiting)
+                for item in items[begun : start + ahead]:
+                    waiting.append(readers.submit(read, item))
+                size = min(options.batch_size, len(items) - start)
+                yield np.stack([waiting.popleft().result() for _ in range(size)])
+        finally:
+            readers.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,120 @@
+"""Slides read with OpenSlide, the field's reference reader."""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import openslide
+from PIL import Image
+
+from coverslip.errors import MissingMppError, UnreadableSlideError
+from coverslip.geometry import Box, Mpp
+from coverslip.slides.slide import RGB
+from coverslip.store import slide_id_of
+
+SQUARE_SLACK = 0.02
+"""Pixels whose sides differ by more than this share are not treated as square."""
+
+
+class OpenSlideSlide:
+    """A slide read by OpenSlide; see `coverslip.slides.slide.Slide` for the contract.
+
+    Args:
+        path: The file.
+        l0_mpp: Micrometres per pixel of level 0, overriding what the file says.
+
+    Raises:
+        UnreadableSlideError: The file is missing, not a slide, or damaged.
+    """
+
+    def __init__(self, path: Path, l0_mpp: Mpp | None = None) -> None:
+        if not path.exists():
+            raise UnreadableSlideError(f"{path}: no such file: check the path")
+        try:
+            self._slide = openslide.OpenSlide(path)
+        except openslide.OpenSlideUnsupportedFormatError:
+            raise UnreadableSlideError(
+                f"{path}: not a slide that OpenSlide can open: "
+                "check that its content matches its suffix, or convert it to a "
+                "tiled pyramidal TIFF"
+            ) from None
+        except (openslide.OpenSlideError, OSError) as error:
+            raise UnreadableSlideError(_damaged(path, error)) from None
+        self.path = path
+        self.slide_id = slide_id_of(path)
+        self.l0_size = self._slide.dimensions
+        self.level_sizes = self._slide.level_dimensions
+        self.downsamples = self._slide.level_downsamples
+        self._given_mpp = l0_mpp
+
+    @property
+    def l0_mpp(self) -> Mpp | None:
+        """Micrometres per pixel at level 0; None when neither file nor user says."""
+        if self._given_mpp is not None:
+            return self._given_mpp
+        properties = self._slide.properties
+        try:
+            mpp_x = float(properties[openslide.PROPERTY_NAME_MPP_X])
+            mpp_y = float(properties[openslide.PROPERTY_NAME_MPP_Y])
+        except (KeyError, ValueError):
+            return None
+        if not (mpp_x > 0 and mpp_y > 0):
+            return None
+        if abs(mpp_x / mpp_y - 1) > SQUARE_SLACK:
+            raise MissingMppError(
+                f"{self.path}: pixels are not square ({mpp_x:g} x {mpp_y:g} um): "
+                "state the scale to use with --slide-mpp"
+            )
+        return Mpp((mpp_x + mpp_y) / 2)
+
+    @property
+    def bounds(self) -> Box:
+        """The scanned part of level 0: OpenSlide's bounds, else everything."""
+        properties = self._slide.properties
+        l0_width, l0_height = self.l0_size
+        l0_x = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_X, 0))
+        l0_y = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_Y, 0))
+        width = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_WIDTH, l0_width))
+        height = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, l0_height))
+        return Box(
+            l0_x, l0_y, min(width, l0_width - l0_x), min(height, l0_height - l0_y)
+        )
+
+    @property
+    def series(self) -> str | None:
+        """The DICOM series that several files may share; None for other formats."""
+        return self._slide.properties.get("dicom.SeriesInstanceUID")
+
+    def read(self, l0_xy: tuple[int, int], level: int, lv_size: tuple[int, int]) -> RGB:
+        """Read pixels of one level; what is transparent or outside comes white.
+
+        Raises:
+            UnreadableSlideError: The pixels cannot be decoded.
+        """
+        try:
+            rgba = self._slide.read_region(l0_xy, level, lv_size)
+        except (openslide.OpenSlideError, OSError) as error:
+            raise UnreadableSlideError(_damaged(self.path, error)) from None
+        white = Image.new("RGB", rgba.size, (255, 255, 255))
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return np.asarray(white)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._slide.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def is_slide(path: Path) -> bool:
+    """Say whether OpenSlide knows the format of a file, by its content."""
+    return openslide.OpenSlide.detect_format(path) is not None
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f"{path}: damaged or truncated ({reason}): copy or export it again"
