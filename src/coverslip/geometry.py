@@ -93,7 +93,7 @@ def plan_scale(
     if wanted * UPSAMPLING_SLACK < 1 and not upsample:
         raise TooCoarseError(
             f"level 0 has {l0_mpp:g} mpp, coarser than the {asked_mpp:g} asked: "
-            f"ask for --mpp {l0_mpp:g} or coarser, or admit enlarging with --upsample"
+            f"ask for --target-mpp {l0_mpp:g}, or admit enlarging with --upsample"
         )
     # A level 1 % coarser than asked still counts as fine enough: pyramids are rounded.
     level = max(

@@ -107,7 +107,7 @@ def writing(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _clear_dead_parts(path)
+        _clear_dead_parts(path.parent)
         yield part
         part.replace(path)
     except OSError as error:
@@ -135,17 +135,18 @@ def _cannot_write(path: Path, error: OSError) -> str:
     return f"{path}: cannot write ({error.strerror}): {remedy}"
 
 
-def _clear_dead_parts(path: Path) -> None:
-    """Remove what a killed run on this machine left of the same file."""
-    host = socket.gethostname()
-    for part in path.parent.glob(f".{_glob_escape(path.name)}.{host}-*.part"):
+def _clear_dead_parts(folder: Path) -> None:
+    """Remove, once a process, what killed runs on this machine left in a folder."""
+    if folder in _SWEPT:
+        return
+    _SWEPT.add(folder)
+    for part in folder.glob(f".*.{socket.gethostname()}-*.part"):
         pid = part.name.removesuffix(".part").rpartition("-")[2]
-        if pid.isdigit() and int(pid) != os.getpid() and not _alive(int(pid)):
+        if pid.isdigit() and not _alive(int(pid)):
             part.unlink(missing_ok=True)
 
 
-def _glob_escape(name: str) -> str:
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+_SWEPT: set[Path] = set()
 
 
 def _alive(pid: int) -> bool:

@@ -72,14 +72,14 @@ class Features:
 
     Attributes:
         slide_id: The slide.
-        features: (N, D) float16.
+        features: (N, D) float16; another program's may be wider.
         coords: (N, 2) level-0 top-left corners in the same order; None when unknown.
         facts: Encoder, its weights' hash, and the patching.
         names: (N,) file names, of patches that came from files.
     """
 
     slide_id: str
-    features: npt.NDArray[np.float16]
+    features: npt.NDArray[np.floating[Any]]
     coords: Coordinates | None
     facts: store.Facts
     names: tuple[str, ...] = field(default=())
@@ -102,7 +102,10 @@ class Features:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read features of coverslip, TRIDENT or CLAM; all hold `features`.
+        """Open features of coverslip, TRIDENT or CLAM; all hold `features`.
+
+        They are mapped from disk, not loaded, where the file is contiguous (ours
+        always is), so that a cohort larger than memory trains as well as a small one.
 
         Raises:
             DataError: There is no such file, or it holds NaN or infinity.
@@ -110,21 +113,31 @@ class Features:
         """
         with store.reading_h5(path) as file:
             facts = store.facts_of(file)
-            features = np.asarray(file["features"][:])
+            features = _mapped(path, file["features"])
             coords = (
                 np.asarray(file["coords"][:], np.int64) if "coords" in file else None
             )
-        if features.ndim == 3 and features.shape[0] == 1:
+        if features.ndim == 3 and len(features) == 1:
             features = features[0]
-        if features.ndim != 2 or (coords is not None and len(coords) != len(features)):
+        floating = np.issubdtype(features.dtype, np.floating)
+        if (
+            not floating
+            or features.ndim != 2
+            or (coords is not None and len(coords) != len(features))
+        ):
             raise CorruptFileError(
-                f"{path}: features {features.shape} do not go with their coordinates: "
-                "delete it and run the same command again"
+                f"{path}: features {features.dtype} {features.shape} do not go with "
+                "their coordinates: delete it and run the same command again"
             )
-        features = features.astype(np.float16)
         check_finite(features, str(path))
-        slide_id = facts.pop("slide_id", store.slide_id_of(path))
-        return cls(slide_id, features, coords, facts)
+        return cls(facts.pop("slide_id", path.stem), features, coords, facts)
+
+
+def _mapped(path: Path, dataset: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - h5py
+    offset = dataset.id.get_offset()
+    if offset is None or dataset.size == 0:
+        return np.asarray(dataset[:])
+    return np.memmap(path, dataset.dtype, "r", offset, dataset.shape)
 
 
 def check_finite(features: npt.NDArray[Any], name: str) -> None:
@@ -242,6 +255,16 @@ def _batches(
                 for item in items[begun : start + ahead]:
                     waiting.append(readers.submit(read, item))
                 size = min(options.batch_size, len(items) - start)
-                yield np.stack([waiting.popleft().result() for _ in range(size)])
+                yield _stack([waiting.popleft().result() for _ in range(size)])
         finally:
             readers.shutdown(wait=True, cancel_futures=True)
+
+
+def _stack(images: Sequence[RGB]) -> RGB:
+    shapes = {image.shape for image in images}
+    if len(shapes) > 1:
+        raise DataError(
+            f"patches differ in size ({', '.join(map(str, sorted(shapes)))}): "
+            "make them all one size"
+        )
+    return np.stack(images)

@@ -11,29 +11,43 @@ from coverslip.slides.slide import Slide
 from coverslip.store import read_csv, slide_id_of
 
 SLIDE_SUFFIXES = frozenset(
-    [".svs", ".tif", ".tiff", ".ndpi", ".scn", ".mrxs", ".vms", ".vmu", ".bif", ".svslide", ".czi", ".dcm"]
+    [
+        ".svs",
+        ".tif",
+        ".tiff",
+        ".ndpi",
+        ".scn",
+        ".mrxs",
+        ".vms",
+        ".vmu",
+        ".bif",
+        ".svslide",
+        ".czi",
+        ".dcm",
+    ]
 )
 """A file that ends so is meant to be a slide, even when it cannot be opened."""
 
 
 @dataclass(frozen=True)
 class Scales:
-    """Micrometres per pixel that the user states, for all slides or for each.
+    """Micrometres per pixel of level 0 that the user states.
 
     Attributes:
-        everywhere: For every slide; it overrides what the files say.
-        by_slide: For single slides, by lower-case slide id; it overrides both.
+        missing: For every slide that does not say its scale.
+        by_slide: For single slides, by lower-case slide id, whatever they say.
     """
 
-    everywhere: Mpp | None = None
+    missing: Mpp | None = None
     by_slide: Mapping[str, Mpp] = field(default_factory=dict)
 
-    def of(self, slide_id: str) -> Mpp | None:
-        """Return the stated scale of a slide, if any."""
-        return self.by_slide.get(slide_id.lower(), self.everywhere)
+    def open(self, path: Path) -> Slide:
+        """Open a slide at the scale that was stated for it, if any."""
+        stated = self.by_slide.get(slide_id_of(path).lower())
+        return open_slide(path, stated, self.missing)
 
 
-def read_scales(path: Path, everywhere: Mpp | None = None) -> Scales:
+def read_scales(path: Path, missing: Mpp | None = None) -> Scales:
     """Read a CSV `wsi,mpp` (file names or slide ids), as TRIDENT takes it.
 
     Raises:
@@ -53,20 +67,23 @@ def read_scales(path: Path, everywhere: Mpp | None = None) -> Scales:
         name = Path(row["wsi"]).name
         known = Path(name).suffix.lower() in SLIDE_SUFFIXES
         by_slide[(slide_id_of(Path(name)) if known else name).lower()] = Mpp(mpp)
-    return Scales(everywhere, by_slide)
+    return Scales(missing, by_slide)
 
 
-def open_slide(path: Path | str, l0_mpp: Mpp | None = None) -> Slide:
+def open_slide(
+    path: Path | str, l0_mpp: Mpp | None = None, missing_mpp: Mpp | None = None
+) -> Slide:
     """Open a whole-slide image.
 
     Args:
         path: The file.
         l0_mpp: Micrometres per pixel of level 0, overriding what the file says.
+        missing_mpp: The same, only where the file does not say it.
 
     Raises:
         UnreadableSlideError: The file is missing, not a slide, or damaged.
     """
-    return OpenSlideSlide(Path(path), l0_mpp)
+    return OpenSlideSlide(Path(path), l0_mpp, missing_mpp)
 
 
 def find_slides(places: Iterable[Path]) -> list[Path]:

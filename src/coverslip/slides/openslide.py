@@ -22,12 +22,18 @@ class OpenSlideSlide:
     Args:
         path: The file.
         l0_mpp: Micrometres per pixel of level 0, overriding what the file says.
+        missing_mpp: The same, only where the file does not say it.
 
     Raises:
         UnreadableSlideError: The file is missing, not a slide, or damaged.
     """
 
-    def __init__(self, path: Path, l0_mpp: Mpp | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        l0_mpp: Mpp | None = None,
+        missing_mpp: Mpp | None = None,
+    ) -> None:
         if not path.exists():
             raise UnreadableSlideError(f"{path}: no such file: check the path")
         try:
@@ -45,7 +51,7 @@ class OpenSlideSlide:
         self.l0_size = self._slide.dimensions
         self.level_sizes = self._slide.level_dimensions
         self.downsamples = self._slide.level_downsamples
-        self._given_mpp = l0_mpp
+        self._given_mpp, self._missing_mpp = l0_mpp, missing_mpp
 
     @property
     def l0_mpp(self) -> Mpp | None:
@@ -57,13 +63,13 @@ class OpenSlideSlide:
             mpp_x = float(properties[openslide.PROPERTY_NAME_MPP_X])
             mpp_y = float(properties[openslide.PROPERTY_NAME_MPP_Y])
         except (KeyError, ValueError):
-            return None
+            return self._missing_mpp
         if not (mpp_x > 0 and mpp_y > 0):
-            return None
+            return self._missing_mpp
         if abs(mpp_x / mpp_y - 1) > SQUARE_SLACK:
             raise MissingMppError(
                 f"{self.path}: pixels are not square ({mpp_x:g} x {mpp_y:g} um): "
-                "state the scale to use with --slide-mpp"
+                "state the scale to use in a CSV wsi,mpp with --mpp-csv"
             )
         return Mpp((mpp_x + mpp_y) / 2)
 

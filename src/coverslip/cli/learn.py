@@ -1,0 +1,183 @@
+"""Commands that learn: `train`, `evaluate`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coverslip.cli.options import Command, options_of, pick
+from coverslip.cli.prepare import QUIET
+from coverslip.errors import OptionError
+from coverslip.learn.training import TrainOptions
+from coverslip.pipeline import verbs
+from coverslip.pipeline.cohort import SplitOptions
+from coverslip.pipeline.learning import PRESETS, LearnOptions
+from coverslip.prepare.encoders.encoder import Device
+
+TRAIN_NAMES = {"device": "train_device", "precision": "train_precision"}
+
+
+def label_options(command: Command) -> Command:
+    """Give a command the options that say where labels come from."""
+    command = click.option(
+        "--labels-from-names",
+        is_flag=True,
+        help="Take labels from slide names: tumor_... and normal_... .",
+    )(command)
+    return click.option(
+        "--labels",
+        type=click.Path(path_type=Path),
+        help="CSV slide_id,label (also case_id, split).",
+    )(command)
+
+
+def learn_options(command: Command) -> Command:
+    """Give a command the options that say what is trained, and how."""
+    command = options_of(TrainOptions, rename=TRAIN_NAMES)(command)
+    command = options_of(SplitOptions)(command)
+    for option in (
+        click.option("--tensorboard", is_flag=True, help="Log for TensorBoard, too."),
+        click.option(
+            "--folds", type=click.IntRange(0), default=0, help="Cross-validate."
+        ),
+        click.option(
+            "--split",
+            type=click.Path(path_type=Path),
+            help="CSV of a split (or of folds) to use, ours or CLAM's.",
+        ),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Option of the model, such as attention=gated (see docs/method.md).",
+        ),
+        click.option(
+            "--model", default="dmia", help="Model to train.", show_default=True
+        ),
+        click.option(
+            "--preset",
+            type=click.Choice(list(PRESETS)),
+            default="dmia",
+            show_default=True,
+            help="Named set of options to start from.",
+        ),
+        click.option(
+            "--name", default="dmia", show_default=True, help="Name of the run."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def options_from(given: dict[str, Any]) -> LearnOptions:
+    """Make learning options from what was given on the command line."""
+    changed = pick(TrainOptions, given, rename=TRAIN_NAMES)
+    training = {name: getattr(changed, name) for name in changed.model_fields_set}
+    return LearnOptions.preset(
+        given["preset"],
+        model=given["model"],
+        model_options=dict(_setting(text) for text in given["settings"]),
+        training=training,
+    )
+
+
+def plan_from(given: dict[str, Any], features: Path | None = None) -> verbs.TrainPlan:
+    """Make a training plan from what was given on the command line."""
+    return verbs.TrainPlan(
+        name=given["name"],
+        features=features,
+        splits=pick(SplitOptions, given),
+        split_file=given["split"],
+        folds=given["folds"],
+        tensorboard=given["tensorboard"],
+        quiet=given["quiet"],
+    )
+
+
+def labels_from(given: dict[str, Any]) -> Path | None:
+    """Return the label table, or None when names are to tell.
+
+    Raises:
+        OptionError: Neither or both were given.
+    """
+    if (given["labels"] is None) != given["labels_from_names"]:
+        raise OptionError("give either --labels CSV or --labels-from-names")
+    table: Path | None = given["labels"]
+    return table
+
+
+def _setting(text: str) -> tuple[str, object]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise OptionError(f"--set {text}: write it as key=value")
+    try:
+        return key.strip(), json.loads(value)
+    except json.JSONDecodeError:
+        return key.strip(), value
+
+
+@click.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@label_options
+@click.option(
+    "--features",
+    type=click.Path(path_type=Path),
+    help="Folder of features; the study's only one when not given.",
+)
+@learn_options
+@QUIET
+def train(study: Path, features: Path | None, **given: Any) -> None:  # noqa: ANN401 - click's
+    """Train a model on the features in STUDY, and judge it on the slides kept apart."""
+    result = verbs.train(
+        study, labels_from(given), options_from(given), plan_from(given, features)
+    )
+    tell(result)
+
+
+def tell(result: verbs.TrainResult) -> None:
+    """Print what a training came to."""
+    click.echo(result.report.rstrip())
+    for subset, judged in result.judged.items():
+        click.echo(judged.sentence(subset))
+    for model in result.models:
+        click.echo(f"model: {model}")
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@label_options
+@click.option(
+    "--features",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of features of the labelled slides.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for predictions.csv and metrics.json; the run's when not given.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="Where.",
+)
+def evaluate(
+    model: Path,
+    features: Path,
+    out: Path | None,
+    device: Device,
+    **given: Any,  # noqa: ANN401 - click's
+) -> None:
+    """Judge MODEL (a run folder or model file) on labelled slides.
+
+    Slides the model was trained or validated on are judged apart from the test.
+    """
+    folder = out or (model if model.is_dir() else model.parent)
+    judged = verbs.evaluate(model, labels_from(given), features, folder, device)
+    for subset, result in judged.items():
+        click.echo(result.sentence(subset))
+    click.echo(f"predictions: {folder / 'predictions.csv'}")

@@ -1,0 +1,176 @@
+"""Commands that prepare slides: `tissue`, `patches`, `features`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coverslip.cli.options import Command, options_of, pick
+from coverslip.geometry import Mpp
+from coverslip.pipeline import verbs
+from coverslip.pipeline.engine import LocalEngine
+from coverslip.pipeline.preparing import Preparation, PrepareOptions
+from coverslip.pipeline.table import SlideTable
+from coverslip.prepare.features import FeatureOptions
+from coverslip.prepare.patches import PatchOptions
+from coverslip.prepare.segmentation import TissueOptions
+from coverslip.slides.finding import Scales, read_scales
+from coverslip.store import slide_id_of
+
+PLACES = click.argument(
+    "slides", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+OUT = click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Study folder; made when it is not there.",
+)
+QUIET = click.option("--quiet", is_flag=True, help="Show no progress.")
+FEATURE_NAMES = {"workers": "readers"}
+PATCH_NAMES = {"mpp": "target_mpp"}
+tissue_options = options_of(TissueOptions)
+patch_options = options_of(PatchOptions, rename=PATCH_NAMES)
+feature_options = options_of(FeatureOptions, rename=FEATURE_NAMES)
+
+
+def input_options(command: Command) -> Command:
+    """Give a command the options that say how raw slides are to be taken."""
+    for option in reversed(
+        (
+            click.option(
+                "--mpp",
+                "slide_mpp",
+                type=click.FloatRange(0, min_open=True),
+                help="um per pixel of level 0, for slides that do not say it.",
+            ),
+            click.option(
+                "--mpp-csv",
+                type=click.Path(path_type=Path),
+                help="CSV wsi,mpp: um per pixel of level 0, whatever the slide says.",
+            ),
+            click.option(
+                "--mask",
+                type=click.Path(path_type=Path, exists=True),
+                help="Own tissue mask (GeoJSON or image), or a folder of masks named "
+                "after the slides.",
+            ),
+            click.option(
+                "--workers",
+                type=click.IntRange(1),
+                default=os.cpu_count(),
+                help="Slides at once while tissue is found.",
+            ),
+            QUIET,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def preparation_from(out: Path, given: dict[str, Any]) -> Preparation:
+    """Make a preparation from what was given on the command line."""
+    missing = given.get("slide_mpp")
+    stated = None if missing is None else Mpp(missing)
+    table = given.get("mpp_csv")
+    scales = Scales(stated) if table is None else read_scales(table, stated)
+    options = PrepareOptions(
+        tissue=pick(TissueOptions, given).facts(),
+        patches=pick(PatchOptions, given, rename=PATCH_NAMES).facts(),
+        features=pick(FeatureOptions, given, rename=FEATURE_NAMES).facts(),
+    )
+    engine = LocalEngine(given.get("workers") or 1)
+    return Preparation(
+        out,
+        options,
+        scales,
+        given.get("mask"),
+        engine,
+        jpeg=bool(given.get("jpeg")),
+        quiet=bool(given.get("quiet")),
+    )
+
+
+@click.command()
+@PLACES
+@OUT
+@tissue_options
+@input_options
+def tissue(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
+    """Find the tissue on SLIDES (files, or folders of slides).
+
+    Writes outlines (tissue/SLIDE.geojson), thumbnails with the outlines drawn, and the
+    table slides.csv into the study folder.
+    """
+    _report(verbs.tissue(slides, preparation_from(out, given)), slides)
+
+
+@click.command()
+@PLACES
+@OUT
+@patch_options
+@click.option("--jpeg", is_flag=True, help="Write each patch as a JPEG file, too.")
+@tissue_options
+@input_options
+def patches(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
+    """Lay patches over the tissue of SLIDES, finding the tissue first where needed.
+
+    Writes coordinates that CLAM's and TRIDENT's users can read as they are.
+    """
+    _report(verbs.patches(slides, preparation_from(out, given)), slides)
+
+
+@click.command()
+@PLACES
+@OUT
+@feature_options
+@patch_options
+@click.option(
+    "--from-patches",
+    is_flag=True,
+    help="SLIDES are folders of patch images, one folder a slide.",
+)
+@click.option("--pickle", is_flag=True, help="Write the seed's pickles, too.")
+@tissue_options
+@input_options
+def features(
+    slides: tuple[Path, ...],
+    out: Path,
+    from_patches: bool,
+    pickle: bool,
+    **given: Any,  # noqa: ANN401 - click's
+) -> None:
+    """Turn the patches of SLIDES into features, straight from the slides.
+
+    Tissue and patches come first where they are missing. SLIDES may also be the seed's
+    pickles (.pkl), which are imported; nothing in them is run.
+    """
+    preparation = preparation_from(out, given)
+    if all(place.suffix in {".pkl", ".pickle"} for place in slides):
+        for path in verbs.import_pickles(slides, preparation):
+            click.echo(path)
+        return
+    verb = verbs.features_from_patches if from_patches else verbs.features
+    table = verb(slides, preparation)
+    if pickle:
+        for path in verbs.export_pickles(preparation):
+            click.echo(path)
+    _report(table, slides)
+
+
+def _report(table: SlideTable, slides: tuple[Path, ...]) -> None:
+    """Say what became of the slides; leave with 1 when all failed."""
+    named = {slide_id_of(place) for place in slides if place.is_file()}
+    rows = {k: r for k, r in table.rows.items() if k in named or not named}
+    failed = [k for k, row in rows.items() if row.get("status") == "failed"]
+    bare = [k for k, row in rows.items() if row.get("status") == "no tissue"]
+    click.echo(
+        f"{len(rows) - len(failed)} of {len(rows)} slides done"
+        + (f", {len(bare)} without tissue" if bare else "")
+        + (f", {len(failed)} failed" if failed else "")
+        + f": {table.path}"
+    )
+    if failed and len(failed) == len(rows):
+        sys.exit(1)

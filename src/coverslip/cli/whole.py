@@ -1,0 +1,82 @@
+"""Commands that do everything: `run`, `demo`."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coverslip.cli.learn import (
+    label_options,
+    labels_from,
+    learn_options,
+    options_from,
+    plan_from,
+    tell,
+)
+from coverslip.cli.options import options_of, pick
+from coverslip.cli.prepare import (
+    OUT,
+    PLACES,
+    QUIET,
+    feature_options,
+    input_options,
+    patch_options,
+    preparation_from,
+    tissue_options,
+)
+from coverslip.pipeline import verbs
+from coverslip.pipeline.demo import DemoOptions
+from coverslip.pipeline.demo import demo as run_demo
+
+
+@click.command()
+@PLACES
+@label_options
+@OUT
+@learn_options
+@feature_options
+@patch_options
+@tissue_options
+@input_options
+def run(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
+    """Slides and labels in; a judged model and heatmaps of the test slides out.
+
+    Tissue, patches, features, training, evaluation and heatmaps, into one study folder.
+    Stopped at any point, the same command goes on.
+    """
+    result = verbs.run(
+        slides,
+        labels_from(given),
+        preparation_from(out, given),
+        options_from(given),
+        plan_from(given),
+    )
+    tell(result.trained)
+    for picture in result.pictures:
+        click.echo(f"heatmap: {picture}")
+    failed = [
+        k for k, row in result.table.rows.items() if row.get("status") == "failed"
+    ]
+    for slide_id in failed:
+        click.echo(f"failed: {result.table.rows[slide_id]['error']}", err=True)
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for slides and study.",
+)
+@options_of(DemoOptions)
+@QUIET
+def demo(out: Path, quiet: bool, **given: Any) -> None:  # noqa: ANN401 - click's
+    """Paint a cohort of slides with lesions and run everything on it.
+
+    Needs no GPU, downloads nothing, and ends with the AUC on slides kept apart.
+    """
+    result = run_demo(out, pick(DemoOptions, given), quiet=quiet)
+    click.echo(result.story())
+    sys.exit(0)

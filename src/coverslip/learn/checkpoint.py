@@ -1,0 +1,110 @@
+"""A trained model on disk: one safetensors file that says everything about itself.
+
+The weights are tensors; the card (architecture, classes, encoder, patching, threshold,
+versions) is JSON in the file's metadata, with a readable copy beside it. Never a
+pickle: opening a model from a stranger runs nothing.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from coverslip import store
+from coverslip.errors import CorruptFileError, DataError
+from coverslip.learn.models.model import MILModel
+from coverslip.learn.models.zoo import build, entry
+from coverslip.version import __version__
+
+MODEL_FILE = "model.safetensors"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What must be known to use a model, beside its weights.
+
+    Attributes:
+        model: Name in the zoo.
+        options: Its options.
+        in_dim: Length of a feature.
+        classes: Class names in the order of the probabilities; of two, the last is
+            the positive one.
+        features: Encoder and patching of the features it was trained on.
+        prepare: Options that make such features from a raw slide.
+        partitions: Seeds of the partitions that a prediction averages.
+        threshold: Of two classes: the positive one from this probability on, chosen
+            on validation.
+        training: Options, split sizes and validation figures of the training.
+        versions: Of the programs that made it.
+    """
+
+    model: str
+    options: dict[str, Any]
+    in_dim: int
+    classes: tuple[str, ...]
+    features: dict[str, Any]
+    prepare: dict[str, Any] = field(default_factory=dict)
+    partitions: tuple[int, ...] = tuple(range(10))
+    threshold: float = 0.5
+    training: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(
+        default_factory=lambda: {"coverslip": __version__, "torch": torch.__version__}
+    )
+
+
+def save_model(folder: Path, model: MILModel, card: ModelCard) -> Path:
+    """Write a model and its card into a run folder.
+
+    Returns:
+        The model file.
+    """
+    path = folder / MODEL_FILE
+    facts = {"format": FORMAT, **asdict(card)}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    with store.writing(path) as part:
+        save_file(tensors, part, {store.FACTS: json.dumps(facts)})
+    store.write_json(folder / "model.json", facts)
+    return path
+
+
+def load_model(
+    path: Path, device: torch.device | str = "cpu"
+) -> tuple[MILModel, ModelCard]:
+    """Read a model.
+
+    Args:
+        path: The model file, or the run folder that holds it.
+        device: Where to put it.
+
+    Raises:
+        DataError: There is no model there, or it is from a newer coverslip.
+        CorruptFileError: It is damaged, or not a model of coverslip.
+    """
+    if path.is_dir():
+        path = path / MODEL_FILE
+    if not path.is_file():
+        raise DataError(f"{path}: no model there: give a run folder, or a {MODEL_FILE}")
+    try:
+        with safe_open(path, "pt", device=str(device)) as file:
+            facts = json.loads((file.metadata() or {})[store.FACTS])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+        if facts.pop("format") > FORMAT:
+            raise DataError(f"{path}: made by a newer coverslip: upgrade this one")
+        facts["classes"] = tuple(facts["classes"])
+        facts["partitions"] = tuple(facts["partitions"])
+        card = ModelCard(**facts)
+        options = entry(card.model).options(**card.options)
+        model = build(card.model, card.in_dim, len(card.classes), options)
+        model.load_state_dict(tensors)
+    except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CorruptFileError(
+            f"{path}: damaged, or not a model of coverslip ({reason}): train again, or "
+            "copy it again"
+        ) from None
+    return model.to(device).eval(), card

@@ -1,0 +1,295 @@
+"""DMIA-MIL: key instances by exponential attention, then a second look at them.
+
+    h_j     = ReLU(W_r x_j)                                     reduction
+    P_1..M  = a seeded random partition of the slide            pseudo-bags
+    z_j     = W h_j + b                                         tier 1, per patch
+    e_j     = log sum_c exp(z_jc)
+    alpha_j = exp(e_j / tau) / sum over P_m of exp(e_i / tau)
+    f_m     = sum over P_m of alpha_j h_j ;  s_m = W f_m + b    tier 1, per pseudo-bag
+    L1      = mean_m CE(s_m, Y) + lambda mean_m sum_j alpha_j CE(z_j, Y)
+    tokens  = f_m (AFS), or the h_j with the highest (and lowest) scores in P_m
+    o       = gated attention and classifier over all tokens    tier 2
+    L2      = CE(o, Y)
+
+Tier 1's attention and classifier share W and b. The seed (section III) gives no formula
+for its "exponential attention": this reading is Shi et al. 2020's, and attention,
+normaliser, score and lambda are options. `attention="gated", score="cam"` is DTFD-MIL
+(Zhang et al. 2022).
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from coverslip.errors import OptionError
+from coverslip.learn.models.attention import (
+    NORMALISERS,
+    AttentionClassifier,
+    ExponentialAttention,
+    GatedAttention,
+    TanhAttention,
+)
+from coverslip.learn.models.layers import (
+    DimReduction,
+    LinearClassifier,
+    at_least_fp32,
+    initial_weights,
+)
+from coverslip.learn.models.model import BagOutput, MILModel
+from coverslip.learn.models.pseudobags import partition, partitions
+from coverslip.learn.models.selection import (
+    Selection,
+    cam_score,
+    margin_score,
+    patches_needed,
+    select,
+    target_class,
+)
+from coverslip.options import Options
+
+
+class DMIAOptions(Options):
+    """Options of DMIA-MIL; the defaults are the reading nearest to the seed."""
+
+    dim: int = Field(512, ge=1, description="length of the reduced features")
+    residual_blocks: int = Field(
+        0, ge=0, description="residual blocks in the reduction"
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of aggregated features dropped in training"
+    )
+    attention: Literal["exponential", "gated", "tanh"] = Field(
+        "exponential", description="tier-1 attention scores"
+    )
+    heads: int = Field(
+        1, ge=1, description="heads of gated or tanh attention, their weights averaged"
+    )
+    attention_dim: int = Field(
+        128, ge=1, description="hidden units of gated or tanh attention in tier 1"
+    )
+    normaliser: Literal["softmax", "sigmoid", "entmax", "sparsemax"] = Field(
+        "softmax", description="how tier-1 scores become weights"
+    )
+    tau: float = Field(
+        1.0, gt=0, description="temperature of tier-1 attention; lower is sharper"
+    )
+    n_pseudo_bags: int = Field(4, ge=1, description="pseudo-bags of a slide")
+    selection: Selection = Field("afs", description="what tier 2 reads of a pseudo-bag")
+    k: int = Field(1, ge=1, description="patches selected at each end of a pseudo-bag")
+    score: Literal["attention", "cam", "margin"] = Field(
+        "attention", description="what patches are selected by"
+    )
+    instance_loss: float = Field(
+        0.0, ge=0, description="weight lambda of the patches' own loss in tier 1"
+    )
+    tier2_grad: Literal["detach", "joint"] = Field(
+        "detach", description="whether tier 2's loss also trains tier 1"
+    )
+    tier2_attention_dim: int = Field(
+        128, ge=1, description="hidden units of tier 2's gated attention"
+    )
+
+    @model_validator(mode="after")
+    def _heads_belong_to_a_scorer(self) -> Self:
+        if self.attention == "exponential" and self.heads != 1:
+            raise OptionError(
+                f"DMIAOptions: heads={self.heads}: exponential attention has one head "
+                "a class already: use heads=1, or gated or tanh attention"
+            )
+        return self
+
+
+PRESETS = {
+    "dmia": DMIAOptions(),
+    "dmia_l2": DMIAOptions(instance_loss=0.1),
+    "dtfd": DMIAOptions(attention="gated", score="cam"),
+}
+"""The seed's reading; the same with Shi et al.'s instance loss; DTFD-MIL."""
+
+
+class Tier1(NamedTuple):
+    """One tier-1 forward over n patches in G pseudo-bags."""
+
+    h: Tensor
+    """Reduced features (n, dim)."""
+    z: Tensor
+    """Instance logits (n, C)."""
+    e: Tensor
+    """Raw attention scores (K, n)."""
+    alpha: Tensor
+    """Attention within each pseudo-bag (G, n), zero outside it."""
+    f: Tensor
+    """Aggregated features (G, dim)."""
+    s: Tensor
+    """Pseudo-bag logits (G, C)."""
+
+
+class DMIA(MILModel):
+    """DMIA-MIL over bags of features.
+
+    The reduction, where nearly all arithmetic is, may run in bf16 under autocast;
+    everything after it is small and stays in float32.
+
+    Args:
+        in_dim: Length of a feature, D.
+        n_classes: Number of classes, C.
+        options: The method's options.
+        seed: Draws the initial weights.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        n_classes: int,
+        options: DMIAOptions | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(in_dim, n_classes)
+        self.options = options = options or DMIAOptions()
+        with initial_weights(seed):
+            self.reduction = DimReduction(in_dim, options.dim, options.residual_blocks)
+            self.classifier = LinearClassifier(options.dim, n_classes, options.dropout)
+            self.attention = _scorer(options)
+            self.tier2 = AttentionClassifier(
+                options.dim,
+                n_classes,
+                hidden=options.tier2_attention_dim,
+                dropout=options.dropout,
+            )
+
+    def optimised(self) -> dict[str, list[nn.Module]]:
+        """Return tier 1 (reduction, classifier, attention's scorer) and tier 2."""
+        tier1 = [self.reduction, self.classifier]
+        if not isinstance(self.attention, ExponentialAttention):
+            tier1.append(self.attention)
+        return {"tier1": tier1, "tier2": [self.tier2]}
+
+    def losses(
+        self, x: Tensor, label: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return "tier1", "tier2" and, where lambda > 0, "instance" (lambda included).
+
+        The seed trains the tiers alternately: one tier-1 forward, a step on L1, a step
+        on L2 over the tokens of that same forward. Detached tokens carry no gradient
+        back, so L1 moves only tier 1 and L2 only tier 2: one backward of the sum and
+        then both optimisers' steps is the same update, number for number.
+        """
+        self.check(x)
+        members = self.groups(len(x), generator).to(x.device)  # (M, n)
+        h = self.reduce(x)  # (n, dim)
+        with _full_precision(h):
+            first = self.tier1(h, members, generator)
+            tokens = self.tokens(first, members)  # (M, T, dim)
+            if self.options.tier2_grad == "detach":
+                tokens = tokens.detach()
+            o = self.tier2(tokens.flatten(0, 1), generator)  # (C,)
+            target = torch.tensor(label, device=x.device)  # ()
+            losses = {
+                "tier1": F.cross_entropy(first.s, target.expand(len(members))),
+                "tier2": F.cross_entropy(o, target),
+            }
+            if self.options.instance_loss > 0:
+                each = F.cross_entropy(
+                    first.z, target.expand(len(x)), reduction="none"
+                )  # (n,)
+                weighted = (first.alpha @ each).mean()  # ()
+                losses["instance"] = self.options.instance_loss * weighted
+        return losses
+
+    def assess(self, x: Tensor, partitions: Sequence[int]) -> BagOutput:
+        """Judge a bag in all R partitions at once: their groups are rows of one matrix.
+
+        `attention` is tier 1's with the whole slide as one pseudo-bag, and
+        `patch_probabilities` is the softmax of the instance logits z.
+        """
+        members = self.seeded_groups(len(x), partitions).to(x.device)  # (R, M, n)
+        groups = members.flatten(0, 1)  # (R M, n)
+        h = self.reduce(x)  # (n, dim)
+        with _full_precision(h):
+            first = self.tier1(h, groups)
+            tokens = self.tokens(first, groups)  # (R M, T, dim)
+            tokens = tokens.reshape(len(members), -1, h.shape[1])  # (R, M T, dim)
+            o = self.tier2(tokens)  # (R, C)
+            whole = self.weigh(first.e, groups.new_ones(1, len(x)))  # (1, n)
+        return BagOutput(
+            probabilities=o.softmax(dim=-1),
+            attention=whole[0],
+            patch_probabilities=first.z.softmax(dim=-1),
+        )
+
+    def groups(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw the pseudo-bags of a slide of n patches: bool (M, n)."""
+        return partition(n, self.options.n_pseudo_bags, self._k_min, generator)
+
+    def seeded_groups(self, n: int, seeds: Sequence[int]) -> Tensor:
+        """Return the pseudo-bags that R seeds stand for: bool (R, M, n)."""
+        return partitions(n, self.options.n_pseudo_bags, self._k_min, seeds)
+
+    @property
+    def _k_min(self) -> int:
+        return patches_needed(self.options.selection, self.options.k)
+
+    def reduce(self, x: Tensor) -> Tensor:
+        """Map features (n, D) to h (n, dim), in float32 or wider."""
+        x = self.standardise(x)  # (n, D)
+        return at_least_fp32(self.reduction(x))  # (n, dim)
+
+    def tier1(
+        self, h: Tensor, members: Tensor, generator: torch.Generator | None = None
+    ) -> Tier1:
+        """Attend within each pseudo-bag and classify it.
+
+        Args:
+            h: Reduced features (n, dim).
+            members: Pseudo-bags, bool (G, n).
+            generator: Draws dropout of the aggregated features, in training.
+        """
+        z = self.classifier(h)  # (n, C)
+        exponential = isinstance(self.attention, ExponentialAttention)
+        e = self.attention(z if exponential else h)  # (K, n)
+        alpha = self.weigh(e, members)  # (G, n)
+        f = alpha @ h  # (G, dim)
+        s = self.classifier(f, generator)  # (G, C)
+        return Tier1(h, z, e, alpha, f, s)
+
+    def weigh(self, e: Tensor, members: Tensor) -> Tensor:
+        """Normalise scores e (K, n) within pseudo-bags (G, n): weights (G, n)."""
+        normalise = NORMALISERS[self.options.normaliser]
+        weights = normalise(e, members.unsqueeze(1), self.options.tau)  # (G, K, n)
+        return weights.mean(dim=1)  # (G, n)
+
+    def tokens(self, first: Tier1, members: Tensor) -> Tensor:
+        """Return what tier 2 reads of each pseudo-bag, (G, T, dim)."""
+        if self.options.selection == "afs":
+            return first.f.unsqueeze(1)  # (G, 1, dim)
+        scores = self.scores(first)  # (G, n)
+        chosen = select(
+            scores, members, self.options.k, self.options.selection
+        )  # (G, T)
+        return first.h[chosen]  # (G, T, dim)
+
+    @torch.no_grad()
+    def scores(self, first: Tier1) -> Tensor:
+        """Return what patches are selected by, (G, n)."""
+        if self.options.score == "attention":
+            return first.alpha  # (G, n)
+        target = target_class(first.s)  # (G,)
+        if self.options.score == "margin":
+            return margin_score(first.z, target)  # (G, n)
+        evidence = first.h @ self.classifier.linear.weight.T  # (n, C)
+        return cam_score(first.alpha, evidence, target)  # (G, n)
+
+
+def _scorer(options: DMIAOptions) -> nn.Module:
+    if options.attention == "exponential":
+        return ExponentialAttention()
+    scorer = GatedAttention if options.attention == "gated" else TanhAttention
+    return scorer(options.dim, options.attention_dim, options.heads)
+
+
+def _full_precision(h: Tensor) -> torch.autocast:
+    return torch.autocast(h.device.type, enabled=False)

@@ -1,0 +1,324 @@
+"""Which slides train, validate and test: by class, and never one case on two sides.
+
+A split maps slide ids to `train`, `val` or `test`. Cases are dealt whole; the shares of
+every class come close to the asked ones in each subset. The same rows and seed give the
+same split, whatever the order of the rows.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from coverslip.errors import DataError, LabelError, OptionError
+from coverslip.learn.labels import Row, join_key
+from coverslip.store import read_csv, write_csv
+
+Subset = Literal["train", "val", "test"]
+Split = dict[str, Subset]
+
+SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
+VAL_SHARE = 0.2
+"""What part of the slides that are not for testing validates, where nobody says."""
+
+_WORD = re.compile("(train|val|test)(ing|id|idation)?", re.IGNORECASE)
+_Name = TypeVar("_Name", Subset, int)
+_Cases = Mapping[str, Sequence[Row]]
+
+
+@dataclass(frozen=True)
+class SplitsFile:
+    """What a file of splits says about the labelled slides.
+
+    Attributes:
+        splits: One split, or one for each fold.
+        unknown: Ids in the file that are no labelled slide; they are left out.
+        unplaced: Labelled slides that no split of the file places.
+    """
+
+    splits: list[Split]
+    unknown: tuple[str, ...]
+    unplaced: tuple[str, ...]
+
+
+def make_split(
+    rows: Iterable[Row],
+    fractions: tuple[float, float, float] = (0.6, 0.15, 0.25),
+    seed: int = 0,
+) -> Split:
+    """Deal slides into train, val and test.
+
+    Args:
+        rows: The labelled slides.
+        fractions: Shares of train, val and test; a share of 0 leaves a subset out.
+        seed: Another number gives another split.
+
+    Raises:
+        OptionError: The fractions are negative or do not sum to 1.
+        LabelError: Some class has too few cases for every subset to hold one.
+    """
+    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise OptionError(f"fractions={fractions}: they must be >= 0 and sum to 1")
+    named = zip(SUBSETS, fractions, strict=True)
+    shares = {name: share for name, share in named if share}
+    return _deal(_by_case(rows), shares, np.random.default_rng(seed))
+
+
+def make_folds(
+    rows: Iterable[Row], k: int, seed: int = 0, val_share: float = VAL_SHARE
+) -> list[Split]:
+    """Make k splits; each slide is tested in exactly one of them.
+
+    Args:
+        rows: The labelled slides.
+        k: How many folds, at least two.
+        seed: Another number gives other folds.
+        val_share: What part of the slides outside a fold's test set validates.
+
+    Raises:
+        OptionError: `k` or `val_share` is out of range.
+        LabelError: Some class has too few cases for every subset to hold one.
+    """
+    if k < 2 or not 0 < val_share < 1:
+        raise OptionError(
+            f"k={k}, val_share={val_share}: use k >= 2, 0 < val_share < 1"
+        )
+    cases = _by_case(rows)
+    # outside each test set two cases of a class must be left: one trains, one validates
+    _require_cases(cases, k if k > 2 else 4, f"{k} folds")
+    shares = dict.fromkeys(range(k), 1 / k)
+    fold_of = _deal(cases, shares, np.random.default_rng(seed))
+    splits = []
+    for fold in range(k):
+        test = {slide_id for slide_id, where in fold_of.items() if where == fold}
+        rest = {c: own for c, own in cases.items() if own[0].slide_id not in test}
+        rng = np.random.default_rng([seed, fold])
+        dealt = _deal(rest, _train_val(val_share), rng)
+        splits.append(_sorted(dealt | dict.fromkeys(test, SUBSETS[2])))
+    return splits
+
+
+def split_from_labels(
+    rows: Iterable[Row], seed: int = 0, val_share: float = VAL_SHARE
+) -> Split:
+    """Follow the `split` column of the label table.
+
+    Slides whose cell is empty are left out. Where nothing is for validation, a share of
+    the training cases is taken for it.
+
+    Raises:
+        LabelError: A cell is no subset, nothing is for training, a case is in two
+            subsets, or a class has too few training cases to validate on one.
+    """
+    by_id = {row.slide_id: row for row in rows}
+    split = {s: _subset(row.split, s) for s, row in by_id.items() if row.split}
+    check_cases(split, by_id.values())
+    if "train" not in split.values():
+        raise LabelError(
+            "the labels' column split: no slide is for training: write train, val or "
+            "test in it, or leave the column out to have a split made"
+        )
+    if "val" not in split.values():
+        train = [by_id[s] for s, subset in split.items() if subset == "train"]
+        rng = np.random.default_rng(seed)
+        split |= _deal(_by_case(train), _train_val(val_share), rng)
+    return _sorted(split)
+
+
+def check_cases(split: Mapping[str, Subset], rows: Iterable[Row]) -> None:
+    """Refuse a split that puts one case into two subsets.
+
+    Raises:
+        LabelError: It does; the message names the case.
+    """
+    home: dict[str, str] = {}
+    for row in rows:
+        subset = split.get(row.slide_id)
+        if subset and home.setdefault(row.case_id, subset) != subset:
+            raise LabelError(
+                f"case {row.case_id!r} is in both {home[row.case_id]} and {subset} "
+                f"(slide {row.slide_id!r}): keep all slides of a case in one subset"
+            )
+
+
+def write_splits(path: Path, splits: Sequence[Split], rows: Iterable[Row]) -> None:
+    """Write one split as the column `split`, several as `fold_0`, `fold_1`, ..."""
+    names = ["split"] if len(splits) == 1 else [f"fold_{i}" for i in range(len(splits))]
+    table = (
+        {"slide_id": row.slide_id, "case_id": row.case_id, "label": row.label}
+        | {
+            name: split.get(row.slide_id)
+            for name, split in zip(names, splits, strict=True)
+        }
+        for row in sorted(rows, key=lambda row: row.slide_id)
+    )
+    write_csv(path, ["slide_id", "case_id", "label", *names], table)
+
+
+def read_splits(path: Path, rows: Iterable[Row]) -> SplitsFile:
+    """Read what `write_splits` wrote, or CLAM's `train,val,test` columns of slide ids.
+
+    Args:
+        path: The CSV file.
+        rows: The labelled slides; ids are matched as with labels.
+
+    Raises:
+        LabelError: The file has neither layout, a cell is no subset, a slide or case is
+            in two subsets, or the file knows none of the slides.
+    """
+    rows = list(rows)
+    slide_of = {join_key(row.slide_id): row.slide_id for row in rows}
+    splits: list[Split] = []
+    unknown: set[str] = set()
+    for places in _places(path):
+        split: Split = {}
+        for written, subset in places:
+            slide_id = slide_of.get(join_key(written))
+            if slide_id is None:
+                unknown.add(written)
+            elif split.setdefault(slide_id, subset) != subset:
+                raise LabelError(
+                    f"{path}: slide {slide_id!r} is in both {split[slide_id]} and "
+                    f"{subset}: keep it in one"
+                )
+        splits.append(split)
+    if not any(splits):
+        example = min(unknown, default="")
+        raise LabelError(
+            f"{path}: places none of the {len(rows)} labelled slides (an id in it: "
+            f"{example!r}): write the slide ids as the labels do"
+        )
+    for split in splits:
+        check_cases(split, rows)
+    unplaced = {row.slide_id for row in rows}.difference(*splits)
+    ordered = [_sorted(split) for split in splits]
+    return SplitsFile(ordered, tuple(sorted(unknown)), tuple(sorted(unplaced)))
+
+
+def _places(path: Path) -> list[list[tuple[str, Subset]]]:
+    """Return, for each split in the file, slide ids and their subsets."""
+    try:
+        cells = read_csv(path)
+    except DataError as error:
+        raise LabelError(str(error)) from None
+    columns = list(cells[0]) if cells else []
+    folds = [name for name in columns if re.fullmatch(r"split|fold_\d+", name)]
+    if "slide_id" in columns and folds:
+        return [
+            [
+                (row["slide_id"], _subset(row[fold], f"{path}, {row['slide_id']}"))
+                for row in cells
+                if row.get(fold)
+            ]
+            for fold in folds
+        ]
+    if "train" in columns and "slide_id" not in columns:
+        return [[(row[s], s) for row in cells for s in SUBSETS if row.get(s)]]
+    raise LabelError(
+        f"{path}: no split in it (columns: {', '.join(columns) or 'none'}): it needs "
+        "slide_id with split or fold_0, fold_1, ..., or CLAM's train,val,test"
+    )
+
+
+def _subset(word: str, where: str) -> Subset:
+    found = _WORD.fullmatch(word.strip())
+    if not found:
+        raise LabelError(f"{where}: {word!r} is not train, val or test")
+    return SUBSETS[SUBSETS.index(found[1].lower())]
+
+
+def _train_val(val_share: float) -> dict[Subset, float]:
+    return {"train": 1 - val_share, "val": val_share}
+
+
+def _sorted(split: Mapping[str, Subset]) -> Split:
+    return dict(sorted(split.items()))
+
+
+def _by_case(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Group rows by case, in an order that does not depend on theirs."""
+    cases: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: (row.case_id, row.slide_id)):
+        cases.setdefault(row.case_id, []).append(row)
+    return cases
+
+
+def _require_cases(cases: _Cases, needed: int, purpose: str) -> None:
+    """Refuse when some class has fewer cases than needed, or there are none at all."""
+    classes = sorted({row.label for rows in cases.values() for row in rows})
+    counts = {
+        c: sum(any(row.label == c for row in r) for r in cases.values())
+        for c in classes
+    }
+    few = [f"{name} has {count}" for name, count in counts.items() if count < needed]
+    if few or not classes:
+        raise LabelError(
+            f"{purpose} need at least {needed} cases of every class, but "
+            f"{', '.join(few) or 'there are no slides'}: label more cases, or ask for "
+            "fewer subsets"
+        )
+
+
+def _deal(
+    cases: _Cases, shares: Mapping[_Name, float], rng: np.random.Generator
+) -> dict[str, _Name]:
+    """Deal whole cases to subsets so that each gets its share of every class.
+
+    Cases go one by one, in random order but the large ones first, where the squared
+    distance from the asked shares of every class, and of all slides, grows least.
+    """
+    names = list(shares)
+    _require_cases(cases, len(names), "the subsets " + ", ".join(map(str, names)))
+    classes = sorted({row.label for rows in cases.values() for row in rows})
+    labels = [[row.label for row in rows] for rows in cases.values()]
+    counts = np.array([[own.count(c) for c in classes] + [len(own)] for own in labels])
+    parts = counts / counts.sum(axis=0)
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-counts[order, -1], kind="stable")]
+    missing = np.tile(np.array(list(shares.values()))[:, None], parts.shape[1])
+    home = np.empty(len(counts), dtype=np.intp)
+    for case in order:
+        growth = ((missing - parts[case]) ** 2 - missing**2).sum(axis=1)
+        home[case] = growth.argmin()
+        missing[home[case]] -= parts[case]
+    _complete(home, counts[:, :-1] > 0, order, len(names))
+    return {
+        row.slide_id: names[where]
+        for rows, where in zip(cases.values(), home, strict=True)
+        for row in rows
+    }
+
+
+def _complete(
+    home: npt.NDArray[np.intp],
+    holds: npt.NDArray[np.bool_],
+    order: npt.NDArray[np.intp],
+    n_subsets: int,
+) -> None:
+    """Move cases, in place, until every subset holds every class.
+
+    Args:
+        home: (cases,) subset of each case.
+        holds: (cases, classes) whether a case has a slide of the class.
+        order: Cases, large ones first; the last that can move does.
+        n_subsets: How many subsets there are.
+    """
+    held = np.array([holds[home == s].sum(axis=0) for s in range(n_subsets)])
+    while not held.all():
+        subset, name = np.argwhere(held == 0)[0]
+        for case in order[::-1]:
+            spare = (held[home[case]] - holds[case])[holds[case]] >= 1
+            if holds[case, name] and spare.all():
+                break
+        else:
+            raise LabelError(
+                "no split gives every subset every class: too many cases have slides "
+                "of several classes: use fewer subsets, or write the split by hand"
+            )
+        held[home[case]] -= holds[case]
+        held[subset] += holds[case]
+        home[case] = subset

@@ -1,0 +1,1 @@
+"""Pipeline: many slides, one study; where the work runs, and the verbs people type."""

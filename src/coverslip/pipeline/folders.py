@@ -1,0 +1,78 @@
+"""Features from folders of patch images, as the seed makes them: a folder a slide."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from coverslip import store
+from coverslip.errors import DataError
+from coverslip.pipeline.engine import LocalEngine
+from coverslip.pipeline.preparing import Preparation
+from coverslip.pipeline.table import FAILED, SlideTable
+from coverslip.prepare.export import IMAGE_SUFFIXES, read_patch_folder
+from coverslip.prepare.features import extract_folder
+
+
+def prepare_folders(folders: Sequence[Path], preparation: Preparation) -> SlideTable:
+    """Extract the features of folders of patches into `imported/features_<encoder>`.
+
+    Args:
+        folders: Folders of images, or folders that hold such folders.
+        preparation: Encoder and study.
+
+    Returns:
+        The table of slides; a folder that failed says why.
+
+    Raises:
+        DataError: There is no folder of images.
+        EncoderError: The encoder cannot be loaded.
+        OutputError: The study cannot be written.
+    """
+    found = [one for folder in folders for one in _with_images(Path(folder))]
+    if not found:
+        named = ", ".join(map(str, folders))
+        raise DataError(f"{named}: no folder with patch images: check the path")
+    options = preparation.options.features
+    encoder = options.load()
+    target = preparation.imported(options.encoder)
+
+    def embed(folder: Path) -> store.Facts:
+        slide_id = read_patch_folder(folder).slide_id
+        path = target / f"{slide_id}.h5"
+        if path.exists():
+            asked = {"encoder": encoder.identity(), "folder": folder.name}
+            store.check_same(path, store.read_facts(path), asked)
+            return {"slide_id": slide_id, "status": "features"}
+        features = extract_folder(folder, encoder, options)
+        features.facts["folder"] = folder.name
+        features.save(path)
+        return {
+            "slide_id": slide_id,
+            "patches": len(features),
+            "status": "features",
+        }
+
+    table = SlideTable.open(preparation.study.slides_csv)
+    bar = tqdm(
+        total=len(found), desc="folders", unit="slide", disable=preparation.quiet
+    )
+    with bar:
+        for outcome in LocalEngine().run(embed, found):
+            facts = outcome.result or {"status": FAILED, "error": outcome.error}
+            if outcome.error is not None:
+                tqdm.write(f"failed: {outcome.error}")
+            slide_id = str(facts.get("slide_id", outcome.item.name))
+            table.note(slide_id, {"path": str(outcome.item), "error": "", **facts})
+            bar.update()
+    table.write()
+    return table
+
+
+def _with_images(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder: check the path")
+    children = sorted(folder.iterdir())
+    if any(child.suffix.lower() in IMAGE_SUFFIXES for child in children):
+        return [folder]
+    return [one for child in children if child.is_dir() for one in _with_images(child)]

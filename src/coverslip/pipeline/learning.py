@@ -1,0 +1,200 @@
+"""Train a model on a labelled cohort, into a run folder that can be taken up again."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+from tqdm import tqdm
+
+from coverslip import store
+from coverslip.errors import DataError, LabelError, MissingExtraError
+from coverslip.judge.metrics import choose_threshold
+from coverslip.learn.bags import feature_statistics
+from coverslip.learn.checkpoint import MODEL_FILE, ModelCard, save_model
+from coverslip.learn.models.model import MILModel
+from coverslip.learn.models.zoo import build, entry
+from coverslip.learn.prediction import predict_bag
+from coverslip.learn.resume import STATE_FILE, restore_state, save_state
+from coverslip.learn.splits import Split, write_splits
+from coverslip.learn.training import PAPER, Trainer, TrainOptions
+from coverslip.options import Options
+from coverslip.pipeline.cohort import Cohort
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "dmia": {},
+    "dmia_l2": {"model_options": {"instance_loss": 0.1}},
+    "paper": {"training": PAPER},
+}
+"""The defaults; the same with the instance loss; the seed's full training budget."""
+
+
+class LearnOptions(Options):
+    """Which model is trained, and how."""
+
+    model: str = Field("dmia", description="name of the model")
+    model_options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the model, key=value"
+    )
+    training: TrainOptions = Field(default_factory=TrainOptions)
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> "LearnOptions":  # noqa: ANN401
+        """Return a named set of options, some of them changed.
+
+        Raises:
+            DataError: There is no such preset.
+        """
+        if name not in PRESETS:
+            known = ", ".join(PRESETS)
+            raise DataError(f"preset {name!r} is unknown: choose from {known}")
+        merged = dict(PRESETS[name])
+        for key in ("model_options", "training"):
+            both = {**merged.get(key, {}), **changes.pop(key, {})}
+            merged[key] = both
+        return cls(**merged, **changes)
+
+
+def train_model(
+    cohort: Cohort,
+    split: Split,
+    folder: Path,
+    options: LearnOptions | None = None,
+    prepare: store.Facts | None = None,
+    *,
+    tensorboard: bool = False,
+    quiet: bool = False,
+) -> Path:
+    """Train one model on one split, or go on where a training was interrupted.
+
+    Args:
+        cohort: Labelled bags.
+        split: Which slide trains, validates and tests.
+        folder: The run's folder: config, split, log, checkpoint.
+        options: Which model, and how.
+        prepare: Options that made the features, for predicting raw slides later.
+        tensorboard: Log for TensorBoard too.
+        quiet: Show no progress.
+
+    Returns:
+        The model file.
+
+    Raises:
+        LabelError: A subset lacks a class.
+        ParametersDifferError: The run was begun with other data or options.
+    """
+    options = options or LearnOptions()
+    made_with = {
+        "options": options.facts(),
+        "features": cohort.facts,
+        "classes": list(cohort.join.labels.classes),
+        "split": dict(sorted(split.items())),
+    }
+    config = folder / "config.json"
+    if config.exists():
+        store.check_same(config, store.read_json(config)["made_with"], made_with)
+        if (folder / MODEL_FILE).exists():
+            return folder / MODEL_FILE
+    write_splits(folder / "splits.csv", [split], cohort.join.matched.values())
+    store.write_json(config, {"made_with": made_with, "left_out": cohort.left_out})
+    trainer = _trainer(cohort, split, options)
+    restore_state(folder / STATE_FILE, trainer, made_with)
+    _advance(trainer, folder, made_with, tensorboard=tensorboard, quiet=quiet)
+    model = trainer.finish()
+    card = _card(model, trainer, cohort, options, prepare)
+    path = save_model(folder, model, card)
+    (folder / STATE_FILE).unlink(missing_ok=True)
+    return path
+
+
+def _trainer(cohort: Cohort, split: Split, options: LearnOptions) -> Trainer:
+    train = [item for item in cohort.part(split, "train") if len(item.bag)]
+    val = [item for item in cohort.part(split, "val") if len(item.bag)]
+    if not train:
+        raise LabelError(
+            "training: no slide with patches: label more, or split otherwise"
+        )
+    in_dim = train[0].bag.features.shape[1]
+    model_options = entry(options.model).options(**options.model_options)
+    classes = cohort.join.labels.classes
+    seed = options.training.seed
+    model = build(options.model, in_dim, len(classes), model_options, seed)
+    mean, deviation = feature_statistics(item.bag for item in train)
+    model.standardise.set(torch.from_numpy(mean), torch.from_numpy(deviation))
+    return Trainer(model, train, val, options.training)
+
+
+def _advance(
+    trainer: Trainer,
+    folder: Path,
+    made_with: store.Facts,
+    *,
+    tensorboard: bool,
+    quiet: bool,
+) -> None:
+    writer = _tensorboard(folder) if tensorboard else None
+    bar = tqdm(
+        total=trainer.options.epochs,
+        initial=trainer.progress.epoch,
+        desc="training",
+        unit="epoch",
+        disable=quiet,
+    )
+    with bar:
+        for row in trainer.epochs():
+            save_state(folder / STATE_FILE, trainer, made_with)
+            store.write_csv(folder / "log.csv", list(row), trainer.progress.log)
+            bar.update()
+            bar.set_postfix(auc=f"{row['val_auc']:.3f}", loss=f"{row['val_loss']:.3f}")
+            if writer is not None:
+                for key, value in row.items():
+                    writer.add_scalar(key, value, int(row["epoch"]))
+    if writer is not None:
+        writer.close()
+
+
+def _tensorboard(folder: Path) -> Any:  # noqa: ANN401 - an optional package's class
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise MissingExtraError(
+            "TensorBoard is not installed: pip install 'coverslip[tensorboard]'"
+        ) from None
+    return SummaryWriter(folder / "tensorboard")
+
+
+def _card(
+    model: MILModel,
+    trainer: Trainer,
+    cohort: Cohort,
+    options: LearnOptions,
+    prepare: store.Facts | None,
+) -> ModelCard:
+    """Choose the threshold on validation and write down what the model is."""
+    partitions = tuple(range(options.training.partitions))
+    said = [(item, predict_bag(model, item.bag, partitions)) for item in trainer.val]
+    threshold = 0.5
+    if model.n_classes == 2:
+        pairs = [
+            (i.label, p.probabilities[1])
+            for i, p in said
+            if p.probabilities is not None
+        ]
+        threshold = choose_threshold(*zip(*pairs, strict=True))
+    best = trainer.progress.best
+    return ModelCard(
+        model=options.model,
+        options=entry(options.model).options(**options.model_options).facts(),
+        in_dim=model.in_dim,
+        classes=cohort.join.labels.classes,
+        features=cohort.facts,
+        prepare=prepare or {},
+        partitions=partitions,
+        threshold=threshold,
+        training={
+            "options": options.training.facts(),
+            "slides": {"train": len(trainer.train), "val": len(trainer.val)},
+            "best_epoch": None if best is None else best[2],
+            "val_auc": None if best is None else best[0],
+        },
+    )

@@ -1,0 +1,206 @@
+"""Predict slides nobody has labelled, from raw files or a study, and draw heatmaps."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from coverslip import store
+from coverslip.errors import DataError, MismatchError, SlideError
+from coverslip.geometry import Mpp
+from coverslip.learn.bags import Bag, check_belongs
+from coverslip.learn.checkpoint import ModelCard, load_model
+from coverslip.learn.models.model import MILModel
+from coverslip.learn.prediction import Prediction, predict_bag
+from coverslip.pipeline.judging import prediction_columns, prediction_row
+from coverslip.pipeline.preparing import Preparation, PrepareOptions, prepare
+from coverslip.pipeline.table import FAILED, SlideTable
+from coverslip.prepare.features import Features
+from coverslip.prepare.patches import Patches
+from coverslip.show.heatmap import PatchShape, draw_heatmap, write_patch_scores
+from coverslip.slides.finding import open_slide
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where one slide to predict comes from.
+
+    Attributes:
+        slide_id: The slide.
+        features: Its file of features, when they were made.
+        patches: Its file of coordinates, when there is one.
+        slide: The slide itself, when it is known.
+        error: Why it cannot be predicted.
+    """
+
+    slide_id: str
+    features: Path | None = None
+    patches: Path | None = None
+    slide: Path | None = None
+    error: str = ""
+
+
+def preparation_for(
+    card: ModelCard, out: Path, preparation: Preparation
+) -> Preparation:
+    """Return how slides must be prepared for a model.
+
+    What decides the features is the model's; where and how fast they are made
+    (device, workers, weights file, scales, engine) is the caller's.
+
+    Raises:
+        DataError: The model does not say (its features came from another program).
+    """
+    if not card.prepare:
+        raise DataError(
+            "the model was trained on features of another program: give features "
+            "(.h5 files), not slides"
+        )
+    wanted = PrepareOptions(**card.prepare)
+    given = preparation.options.features
+    running = {
+        key: getattr(given, key)
+        for key in ("batch_size", "workers", "device", "precision")
+    }
+    if given.weights is not None:
+        running["weights"] = given.weights
+    features = wanted.features.replace(**running)
+    return replace(
+        preparation, out=out, options=wanted.replace(features=features.facts())
+    )
+
+
+def gather(
+    inputs: Sequence[Path], card: ModelCard, preparation: Preparation
+) -> list[Source]:
+    """Find, and where needed make, the features of the slides that are to be predicted.
+
+    Args:
+        inputs: Slides or folders of slides, a study, or features (`.h5` files or a
+            folder of them).
+        card: The model's.
+        preparation: For raw slides: how they are prepared, and the study for that.
+
+    Raises:
+        DataError: Nothing was found.
+    """
+    sources: list[Source] = []
+    raw: list[Path] = []
+    for place in inputs:
+        if place.suffix == ".h5" and place.is_file():
+            sources.append(Source(place.stem, features=place))
+        elif (place / "slides.csv").is_file():
+            sources += _from_study(place, card)
+        elif place.is_dir() and any(place.glob("*.h5")):
+            sources += [Source(p.stem, features=p) for p in sorted(place.glob("*.h5"))]
+        else:
+            raw.append(place)
+    if raw:
+        ready = preparation_for(card, preparation.out, preparation)
+        table = prepare(raw, ready)
+        sources += _sources(table, ready)
+    return sources
+
+
+def _from_study(folder: Path, card: ModelCard) -> list[Source]:
+    if not card.prepare:
+        raise DataError(
+            f"{folder}: the model was trained on features of another program: give "
+            "its folder of features instead of the study"
+        )
+    preparation = Preparation(folder, PrepareOptions(**card.prepare))
+    return _sources(SlideTable.open(preparation.study.slides_csv), preparation)
+
+
+def _sources(table: SlideTable, preparation: Preparation) -> list[Source]:
+    encoder = preparation.options.features.encoder
+    sources = []
+    for slide_id, row in sorted(table.rows.items()):
+        slide = Path(str(row["path"])) if row.get("path") else None
+        features = preparation.patching.features(encoder, slide_id)
+        patches = preparation.patching.patches(slide_id)
+        error = str(row.get("error") or "")
+        if row.get("status") != FAILED and not features.exists():
+            error = f"{features}: no such file: run `coverslip features` first"
+        sources.append(Source(slide_id, features, patches, slide, error))
+    return sources
+
+
+def predict_sources(
+    model: MILModel, card: ModelCard, sources: Sequence[Source], *, quiet: bool = False
+) -> Iterator[tuple[Source, Bag | None, Prediction | None]]:
+    """Predict one slide after another; one that fails comes with its error."""
+    for source in tqdm(sources, desc="predict", unit="slide", disable=quiet):
+        if source.error or source.features is None:
+            yield source, None, None
+            continue
+        try:
+            bag = Features.load(source.features)
+            if len(bag):
+                check_belongs(bag, card.features, "the model")
+            yield source, bag, predict_bag(model, bag, card.partitions)
+        except (DataError, MismatchError) as error:
+            tqdm.write(f"failed: {source.features}: {error}")
+            message = f"{source.features}: {error}"
+            yield replace(source, error=message), None, None
+
+
+def write_predictions(
+    path: Path,
+    card: ModelCard,
+    said: Sequence[tuple[Source, Prediction | None]],
+) -> None:
+    """Write one row a slide; a slide that failed says why."""
+    rows: list[dict[str, object]] = []
+    for source, prediction in said:
+        if prediction is None:
+            rows.append(
+                {"slide_id": source.slide_id, "status": FAILED, "error": source.error}
+            )
+        else:
+            rows.append(
+                prediction_row(replace(prediction, slide_id=source.slide_id), card)
+            )
+    skipped = {"case_id", "split", "label"}
+    columns = [name for name in prediction_columns(card) if name not in skipped]
+    store.write_csv(path, columns, sorted(rows, key=lambda row: str(row["slide_id"])))
+
+
+def draw_source(
+    source: Source, bag: Bag, prediction: Prediction, card: ModelCard, folder: Path
+) -> Path | None:
+    """Draw one slide's heatmap and write its patch scores.
+
+    Returns:
+        The picture; None for a slide without patches.
+
+    Raises:
+        SlideError: The slide cannot be read, or is not known.
+        DataError: Its patches are not known.
+    """
+    if prediction.probabilities is None or bag.coords is None:
+        return None
+    table = folder / f"{source.slide_id}.csv"
+    write_patch_scores(table, prediction, bag.coords, card.classes)
+    if source.slide is None or source.patches is None:
+        raise SlideError(
+            f"{source.slide_id}: its slide is not known: give the slide or the study"
+        )
+    scale = Patches.load(source.patches).scale
+    title = (
+        f"{source.slide_id}: predicted {prediction.decide(card.classes, card.threshold)}"
+        f", probability of {card.classes[-1]} {prediction.probabilities[-1]:.3f}"
+    )
+    shape = PatchShape(bag.coords, scale.l0_size, card.classes[-1])
+    picture = folder / f"{source.slide_id}.png"
+    with open_slide(source.slide, Mpp(scale.l0_mpp)) as slide:
+        draw_heatmap(picture, slide, prediction, shape, title)
+    return picture
+
+
+def open_model(path: Path, device: str) -> tuple[MILModel, ModelCard]:
+    """Read a model onto the device that is asked for."""
+    from coverslip.prepare.encoders.encoder import choose_device
+
+    return load_model(path, choose_device(device))  # type: ignore[arg-type] # checked there

@@ -1,0 +1,335 @@
+"""Prepare a folder of slides: tissue, patches and features of each, into one study.
+
+Each stage keeps what it finds complete and made with the same parameters, so that the
+same command after an interruption redoes at most the slide in hand.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+from pydantic import Field
+from tqdm import tqdm
+
+from coverslip import store
+from coverslip.errors import DataError
+from coverslip.geometry import Mpp
+from coverslip.options import Options
+from coverslip.pipeline.engine import Engine, LocalEngine
+from coverslip.pipeline.table import FAILED, NO_TISSUE, SlideTable
+from coverslip.prepare.annotations import read_polygons_geojson
+from coverslip.prepare.encoders.encoder import Encoder
+from coverslip.prepare.export import export_patches
+from coverslip.prepare.features import (
+    FeatureOptions,
+    Progress,
+    extract_features,
+    features_made_with,
+)
+from coverslip.prepare.patches import Patches, PatchOptions, lay_patches
+from coverslip.prepare.segmentation import TissueOptions
+from coverslip.prepare.thumbnail import draw_outlines
+from coverslip.prepare.tissue import (
+    Tissue,
+    find_tissue,
+    read_mask_image,
+    tissue_from_mask,
+    tissue_from_outlines,
+)
+from coverslip.slides.finding import Scales, find_slides
+from coverslip.slides.overview import read_overview
+from coverslip.slides.slide import Slide
+
+PREPARED = "prepare.json"
+"""Beside the features of a study: the options that made them."""
+
+MASK_SUFFIXES = (".geojson", ".json", ".png", ".tif", ".tiff", ".jpg")
+
+
+class PrepareOptions(Options):
+    """Everything that decides what the features of a slide will be."""
+
+    tissue: TissueOptions = Field(default_factory=TissueOptions)
+    patches: PatchOptions = Field(default_factory=PatchOptions)
+    features: FeatureOptions = Field(default_factory=FeatureOptions)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """One way to prepare slides, and the study that takes the results.
+
+    Attributes:
+        out: The study folder.
+        options: How.
+        scales: Scales of level 0 that the user states.
+        masks: A mask file, or a folder with one for each slide, in place of finding
+            tissue.
+        engine: Where slides are worked on.
+        jpeg: Write each patch as a JPEG file, too.
+        quiet: Show no progress.
+    """
+
+    out: Path
+    options: PrepareOptions = field(default_factory=PrepareOptions)
+    scales: Scales = field(default_factory=Scales)
+    masks: Path | None = None
+    engine: Engine = field(default_factory=lambda: LocalEngine(os.cpu_count() or 1))
+    jpeg: bool = False
+    quiet: bool = False
+
+    @property
+    def study(self) -> store.Study:
+        """The study folder."""
+        return store.Study(self.out)
+
+    @property
+    def patching(self) -> store.Patching:
+        """The folder of this way to lay patches."""
+        patches = self.options.patches
+        return self.study.patching(Mpp(patches.mpp), patches.size, patches.overlap)
+
+    @property
+    def features_folder(self) -> Path:
+        """The folder of this encoder's features."""
+        return self.patching.features_folder(self.options.features.encoder)
+
+    def imported(self, encoder: str) -> Path:
+        """Return the folder of features that come from elsewhere than slides."""
+        return self.out / "imported" / f"features_{encoder}"
+
+
+def prepare(
+    slides: Sequence[Path], preparation: Preparation, *, upto: str = "features"
+) -> SlideTable:
+    """Find tissue, lay patches and extract features of many slides.
+
+    Args:
+        slides: Slides, or folders of slides.
+        preparation: How, and where to.
+        upto: Last stage to do: `tissue`, `patches` or `features`.
+
+    Returns:
+        The table of slides; a slide that failed says why.
+
+    Raises:
+        DataError: No slide was found.
+        DuplicateSlideError: Two slides have the same id.
+        EncoderError: The encoder cannot be loaded.
+        OutputError: The study cannot be written.
+    """
+    paths = find_slides([Path(place) for place in slides])
+    encoder = preparation.options.features.load() if upto == "features" else None
+    table = SlideTable.open(preparation.study.slides_csv)
+    table.write()
+    lay = partial(lay_slide, preparation, patches=upto != "tissue")
+    good = _each(preparation, lay, paths, table, "tissue and patches")
+    if encoder is not None:
+        resolved = preparation.options.facts()
+        store.write_json(preparation.features_folder / PREPARED, resolved)
+        _embed_all(preparation, encoder, good, table)
+    table.write()
+    return table
+
+
+def _each(
+    preparation: Preparation,
+    task: Any,  # noqa: ANN401 - a callable on a path
+    paths: Sequence[Path],
+    table: SlideTable,
+    title: str,
+) -> list[Path]:
+    """Run a task on slides, note what became of each, return those that went well."""
+    good = []
+    bar = tqdm(total=len(paths), desc=title, unit="slide", disable=preparation.quiet)
+    with bar:
+        for outcome in preparation.engine.run(task, paths):
+            slide_id = store.slide_id_of(outcome.item)
+            if outcome.error is None:
+                table.note(slide_id, {"error": "", **(outcome.result or {})})
+                good.append(outcome.item)
+            else:
+                _note_failure(table, outcome.item, outcome.error, outcome.trace)
+            bar.update()
+    return sorted(good, key=paths.index)
+
+
+def _note_failure(
+    table: SlideTable, path: Path, error: str, trace: str | None = None
+) -> None:
+    facts = {"path": str(path), "status": FAILED, "error": error}
+    table.note(store.slide_id_of(path), facts)
+    tqdm.write(f"failed: {error}")
+    if trace is not None:
+        store.write_text(table.path.with_name(f"error_{path.stem}.txt"), trace)
+
+
+def lay_slide(
+    preparation: Preparation, path: Path, *, patches: bool = True
+) -> store.Facts:
+    """Find the tissue of one slide and lay its patches, unless that is done.
+
+    Returns:
+        What the table of slides should know.
+    """
+    with preparation.scales.open(path) as slide:
+        facts: store.Facts = {
+            "path": str(path),
+            "width": slide.l0_size[0],
+            "height": slide.l0_size[1],
+            "mpp": slide.l0_mpp,
+        }
+        study, patching = preparation.study, preparation.patching
+        with _timed(facts, "seconds_tissue", made=study.tissue(slide.slide_id)):
+            tissue = ensure_tissue(slide, preparation)
+        facts["tissue_mm2"] = round(tissue.area_mm2, 3)
+        facts["status"] = "tissue" if tissue.outlines else NO_TISSUE
+        if patches:
+            target = patching.patches(slide.slide_id)
+            with _timed(facts, "seconds_patches", made=target):
+                laid = ensure_patches(slide, tissue, preparation)
+            if preparation.jpeg:
+                folder = patching.root / "jpeg"
+                export_patches(slide, laid.coords, laid.scale, folder)
+            facts |= {
+                "patches": len(laid),
+                "mpp_asked": laid.scale.asked_mpp,
+                "mpp_read": round(laid.scale.level_mpp, 6),
+                "mpp_achieved": round(laid.scale.achieved_mpp, 6),
+                "resample": round(laid.scale.resample, 6),
+                "status": "patches" if len(laid) else NO_TISSUE,
+            }
+    return facts
+
+
+def ensure_tissue(slide: Slide, preparation: Preparation) -> Tissue:
+    """Return a slide's tissue, found before or now."""
+    path = preparation.study.tissue(slide.slide_id)
+    options = preparation.options.tissue
+    mask = _mask_of(slide.slide_id, preparation.masks)
+    asked: store.Facts = {
+        "options": options.facts(),
+        "source": "otsu" if mask is None else f"{mask.name} {_digest(mask)}",
+    }
+    if path.exists():
+        tissue = Tissue.load(path)
+        known = {**tissue.facts, "l0_mpp": tissue.l0_mpp}
+        store.check_same(path, known, {**asked, "l0_mpp": slide.l0_mpp})
+        return tissue
+    if mask is None:
+        tissue = find_tissue(slide, options)
+    elif mask.suffix.lower() in {".geojson", ".json"}:
+        outlines = [polygon for _, polygon in read_polygons_geojson(mask)]
+        tissue = tissue_from_outlines(slide, outlines, options.mask_mpp, asked)
+    else:
+        tissue = tissue_from_mask(slide, read_mask_image(mask, slide), asked)
+    picture, _ = read_overview(slide, Mpp(options.mask_mpp))
+    with store.writing(preparation.study.thumbnail(slide.slide_id)) as part:
+        drawn = cv2.cvtColor(draw_outlines(picture, tissue), cv2.COLOR_RGB2BGR)
+        part.write_bytes(cv2.imencode(".jpg", drawn)[1].tobytes())
+    tissue.save(path)
+    return tissue
+
+
+def _mask_of(slide_id: str, masks: Path | None) -> Path | None:
+    """Return the mask that somebody made for a slide, if masks were given."""
+    if masks is None or masks.is_file():
+        return masks
+    for suffix in MASK_SUFFIXES:
+        if (masks / f"{slide_id}{suffix}").is_file():
+            return masks / f"{slide_id}{suffix}"
+    raise DataError(
+        f"{masks}: no mask for {slide_id}: name it {slide_id}.geojson or {slide_id}.png"
+    )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def ensure_patches(slide: Slide, tissue: Tissue, preparation: Preparation) -> Patches:
+    """Return a slide's patches, laid before or now."""
+    path = preparation.patching.patches(slide.slide_id)
+    options = preparation.options.patches
+    digest = _digest(preparation.study.tissue(slide.slide_id))
+    if path.exists():
+        patches = Patches.load(path)
+        asked = {"options": options.facts(), "tissue_sha256": digest}
+        store.check_same(path, patches.facts, asked)
+        return patches
+    patches = lay_patches(slide, tissue, options)
+    patches.facts["tissue_sha256"] = digest
+    patches.save(path, slide, options.overlap)
+    return patches
+
+
+def _embed_all(
+    preparation: Preparation, encoder: Encoder, paths: list[Path], table: SlideTable
+) -> None:
+    """Extract features slide by slide: the encoder is the bottleneck, not the slides."""
+    counts = {p: int(str(table.rows[store.slide_id_of(p)]["patches"])) for p in paths}
+    bar = tqdm(
+        total=sum(counts.values()),
+        desc=f"features ({encoder.card.name})",
+        unit="patch",
+        disable=preparation.quiet,
+    )
+    with bar:
+        task = partial(embed_slide, preparation, encoder, progress=bar.update)
+        for done, outcome in enumerate(LocalEngine().run(task, paths), start=1):
+            slide_id = store.slide_id_of(outcome.item)
+            if outcome.error is None:
+                table.note(slide_id, {"error": "", **(outcome.result or {})})
+            else:
+                _note_failure(table, outcome.item, outcome.error, outcome.trace)
+            bar.set_postfix_str(f"{done}/{len(paths)} slides")
+
+
+def embed_slide(
+    preparation: Preparation,
+    encoder: Encoder,
+    path: Path,
+    progress: Progress | None = None,
+) -> store.Facts:
+    """Extract the features of one slide whose patches are laid, unless that is done.
+
+    Returns:
+        What the table of slides should know.
+    """
+    slide_id = store.slide_id_of(path)
+    patches = Patches.load(preparation.patching.patches(slide_id))
+    target = preparation.patching.features(encoder.card.name, slide_id)
+    status = {"status": "features" if len(patches) else NO_TISSUE}
+    if target.exists():
+        asked = features_made_with(
+            patches, encoder.identity(), preparation.options.patches.facts()
+        )
+        store.check_same(target, store.read_facts(target), asked)
+        if progress is not None:
+            progress(len(patches))
+        return status
+    facts: store.Facts = dict(status)
+    with (
+        _timed(facts, "seconds_features", made=target),
+        preparation.scales.open(path) as slide,
+    ):
+        features = extract_features(
+            slide, patches, encoder, preparation.options.features, progress
+        )
+        features.save(target)
+    return facts
+
+
+@contextmanager
+def _timed(facts: store.Facts, key: str, *, made: Path) -> Iterator[None]:
+    """Note the seconds that a stage took, unless its file was there before."""
+    kept, start = made.exists(), time.perf_counter()
+    yield
+    if not kept:
+        facts[key] = round(time.perf_counter() - start, 3)

@@ -1,0 +1,174 @@
+"""Weights files: fetched once, hashed, read without running code, matched by key."""
+
+import hashlib
+import pickle
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from coverslip.errors import EncoderError
+from coverslip.store import writing
+
+State = dict[str, Tensor]
+
+_CHUNK = 1 << 20
+_UNREADABLE = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    OSError,
+    RuntimeError,
+    EOFError,
+    KeyError,
+    ValueError,
+)
+
+
+def file_hash(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal.
+
+    Raises:
+        EncoderError: The file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise EncoderError(
+            f"{path}: cannot be read ({error.strerror}): check the path after --weights"
+        ) from None
+
+
+def read_state(path: Path) -> tuple[State, dict[str, str]]:
+    """Read the tensors of a weights file by key, and its metadata (safetensors only).
+
+    A leading `module.`, which `DataParallel` leaves, is dropped from the keys.
+
+    Args:
+        path: A `.safetensors` file, or a PyTorch state dict of any other suffix.
+
+    Raises:
+        EncoderError: The file cannot be read, or holds something else.
+    """
+    state: object
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                metadata = dict(file.metadata() or {})
+                keys = file.keys()
+                state = {key: file.get_tensor(key) for key in keys}
+        else:
+            metadata = {}
+            state = torch.load(  # noqa: TID251 - published weights are .pth; arrays only
+                path, map_location="cpu", weights_only=True
+            )
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0]
+        raise EncoderError(
+            f"{path}: not a readable weights file ({reason}): fetch it again"
+        ) from None
+    if not isinstance(state, dict) or not all(
+        isinstance(value, Tensor) for value in state.values()
+    ):
+        raise EncoderError(
+            f"{path}: not a state dict: save the bare model.state_dict() of the encoder"
+        )
+    return {
+        key.removeprefix("module."): value for key, value in state.items()
+    }, metadata
+
+
+def load_exactly(
+    module: nn.Module, state: State, path: Path, *, ignored: Sequence[str] = ()
+) -> None:
+    """Copy a state into a module; every weight must have its place and its shape.
+
+    Args:
+        module: The network.
+        state: Tensors by key.
+        path: The file they came from, named in errors.
+        ignored: Prefixes of keys that the network does without.
+
+    Raises:
+        EncoderError: A key is missing, left over, or of another shape.
+    """
+    wanted = {key: t.shape for key, t in module.state_dict().items() if _counts(key)}
+    given = {
+        key: value
+        for key, value in state.items()
+        if _counts(key) and not key.startswith(tuple(ignored))
+    }
+    wrong = {
+        "missing": sorted(wanted.keys() - given.keys()),
+        "unexpected": sorted(given.keys() - wanted.keys()),
+        "of another shape": sorted(
+            key
+            for key in wanted.keys() & given.keys()
+            if given[key].shape != wanted[key]
+        ),
+    }
+    if any(wrong.values()):
+        told = "; ".join(
+            f"{_some(keys)} {what}" for what, keys in wrong.items() if keys
+        )
+        raise EncoderError(
+            f"{path}: not weights of this {type(module).__name__} ({told}): "
+            "pass the right file with --weights"
+        )
+    module.load_state_dict(given, strict=False)
+
+
+def _counts(key: str) -> bool:
+    """Leave out the count of training batches, which files may lack."""
+    return not key.endswith("num_batches_tracked")
+
+
+def _some(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(keys[:3]) + more
+
+
+def fetch(url: str, hash_prefix: str) -> Path:
+    """Return the local copy of published weights, downloading them once.
+
+    They are kept where torch.hub keeps its own (`$TORCH_HOME`), so that a file which
+    torchvision has downloaded is found.
+
+    Args:
+        url: Where the file is published.
+        hash_prefix: How its SHA-256 begins.
+
+    Raises:
+        EncoderError: No connection, or the file is not the published one.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if not path.is_file():
+        _download(url, path, hash_prefix)
+    _check_hash(path, url, hash_prefix)
+    return path
+
+
+def _download(url: str, path: Path, hash_prefix: str) -> None:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as reply, writing(path) as part:
+            with part.open("wb") as file:
+                while chunk := reply.read(_CHUNK):
+                    file.write(chunk)
+            _check_hash(part, url, hash_prefix)
+    except OSError as error:
+        raise EncoderError(
+            f"{url}: cannot be downloaded ({error}): download it on a machine with "
+            "internet access and pass the file with --weights FILE"
+        ) from None
+
+
+def _check_hash(path: Path, url: str, hash_prefix: str) -> None:
+    found = file_hash(path)
+    if not found.startswith(hash_prefix):
+        raise EncoderError(
+            f"{path}: its SHA-256 begins {found[:8]}, not {hash_prefix}: delete it and "
+            f"download {url} again"
+        )

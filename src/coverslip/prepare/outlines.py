@@ -1,0 +1,202 @@
+"""Outlines of lesions as shapes: which of them count, the region they enclose.
+
+All are in level-0 pixels. Each outline belongs to a group, and groups have roles:
+
+    positive    `_0`, `_1`, tumor, metastases, positive; when a file has none of these,
+                every group that is not excluded
+    excluded    `_2`, Exclusion, normal, Ignore*, ...: cut out of the positive ones;
+                ASAP's group `None` too, in a file that has one of the positive groups
+                named above (CAMELYON16 uses it for holes)
+    left out    any other group beside a positive one; counted in `Annotations.skipped`
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from shapely import MultiPolygon, Polygon
+
+from coverslip.errors import CorruptFileError, DataError
+
+POSITIVE = {"_0", "_1", "tumor", "tumour", "metastasis", "metastases", "positive"}
+EXCLUDED = {"_2", "exclusion", "excluded", "normal", "negative", "hole"}
+NO_AREA = "no area"
+
+Role = Literal["positive", "excluded", "left out"]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One closed outline, valid, in level-0 pixels, as someone named and grouped it."""
+
+    polygon: Polygon
+    name: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The outlines of one slide.
+
+    Attributes:
+        positive: Outlines of lesions.
+        excluded: Outlines cut out of them.
+        skipped: What was left out, counted by reason: `type Dot`, `group Stroma`,
+            `no area` (fewer than three points, or all on one line).
+    """
+
+    positive: tuple[Outline, ...] = ()
+    excluded: tuple[Outline, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def region(self) -> Polygon | MultiPolygon:
+        """The union of the positive outlines minus that of the excluded; valid."""
+        drawn = shapely.union_all([outline.polygon for outline in self.positive])
+        holes = shapely.union_all([outline.polygon for outline in self.excluded])
+        parts = area_parts(shapely.difference(drawn, holes))
+        return parts[0] if len(parts) == 1 else MultiPolygon(parts)
+
+    @property
+    def lesions(self) -> tuple[Polygon, ...]:
+        """The separate polygons of `region`."""
+        return tuple(area_parts(self.region))
+
+
+def roles_of(groups: Iterable[str]) -> dict[str, Role]:
+    """Return what the outlines of each group of one file are; case does not matter."""
+    plain = {group: group.strip().lower() for group in groups}
+    known = any(name in POSITIVE for name in plain.values())
+
+    def role(name: str) -> Role:
+        if name in EXCLUDED or name.startswith("ignore"):
+            return "excluded"
+        if name in POSITIVE or not known:
+            return "positive"
+        return "excluded" if name == "none" else "left out"
+
+    return {group: role(name) for group, name in plain.items()}
+
+
+def by_role(outlines: Sequence[Outline], skipped: Mapping[str, int]) -> Annotations:
+    """Sort the outlines of one file into positive, excluded and left out."""
+    roles = roles_of(outline.group for outline in outlines)
+    reasons = Counter(skipped)
+    reasons.update(
+        f"group {outline.group or '(none)'}"
+        for outline in outlines
+        if roles[outline.group] == "left out"
+    )
+    return Annotations(
+        tuple(o for o in outlines if roles[o.group] == "positive"),
+        tuple(o for o in outlines if roles[o.group] == "excluded"),
+        dict(+reasons),
+    )
+
+
+def valid_polygons(points: Sequence[Sequence[float]]) -> list[Polygon]:
+    """Close a ring of (x, y) points and make it valid.
+
+    A self-crossing ring falls into the parts it encloses an odd number of times. A ring
+    of fewer than three points, or without area, gives nothing.
+    """
+    if len(points) < 3:
+        return []
+    return area_parts(shapely.make_valid(Polygon(points)))
+
+
+def area_parts(shape: Any) -> list[Polygon]:  # noqa: ANN401 - any shapely geometry
+    """Return the polygons with area that a geometry is made of."""
+    if isinstance(shape, Polygon):
+        return [shape] if shape.area > 0 else []
+    return [
+        polygon for part in getattr(shape, "geoms", ()) for polygon in area_parts(part)
+    ]
+
+
+def without_holes(polygon: Polygon) -> list[Polygon]:
+    """Cut a polygon through its holes into polygons that have none."""
+    if not polygon.interiors:
+        return [polygon]
+    x_cut = polygon.interiors[0].centroid.x
+    x_min, y_min, x_max, y_max = polygon.bounds
+    halves = (
+        polygon.intersection(shapely.box(x_min, y_min, x_cut, y_max)),
+        polygon.intersection(shapely.box(x_cut, y_min, x_max, y_max)),
+    )
+    return [
+        piece
+        for half in halves
+        for part in area_parts(half)
+        for piece in without_holes(part)
+    ]
+
+
+def tumor_share(
+    l0_coords: npt.NDArray[np.int64],
+    l0_size: float,
+    region: Polygon | MultiPolygon | Iterable[Polygon],
+) -> npt.NDArray[np.float64]:
+    """Return which share of each patch's area lies inside a region: 0 to 1, exact.
+
+    Args:
+        l0_coords: Top-left corners (N, 2) of the patches, (x, y) in level-0 pixels.
+        l0_size: Side of a patch in level-0 pixels.
+        region: The region, such as `Annotations.region`; polygons given one by one must
+            not overlap.
+
+    Returns:
+        Shares of shape (N,).
+    """
+    is_shape = isinstance(region, shapely.Geometry)
+    parts = np.array(area_parts(region) if is_shape else list(region), dtype=object)
+    corners = np.asarray(l0_coords, dtype=np.float64).reshape(-1, 2)
+    boxes = shapely.box(*corners.T, *(corners + l0_size).T)
+    share = np.zeros(len(boxes))
+    if not len(boxes) or not len(parts):
+        return share
+    tree = shapely.STRtree(boxes)
+    shapely.prepare(parts)
+    part, box = tree.query(parts, predicate="intersects")
+    whole = shapely.covers(parts[part], boxes[box])
+    share[box[whole]] = 1.0
+    part, box = part[~whole], box[~whole]
+    areas = shapely.area(shapely.intersection(boxes[box], parts[part])) / l0_size**2
+    np.add.at(share, box, areas)
+    return np.minimum(share, 1.0)
+
+
+def contents(path: Path) -> bytes:
+    """Return the bytes of an annotation file.
+
+    Raises:
+        DataError: It is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file: check the path") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def coordinate(path: Path, value: object) -> float:
+    """Return one coordinate of an annotation file.
+
+    Raises:
+        CorruptFileError: It is not a finite number.
+    """
+    try:
+        number = float(value)  # type: ignore[arg-type]  # checked by trying
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise CorruptFileError(f"{path}: {value!r} is not a coordinate: export it anew")
+    return number

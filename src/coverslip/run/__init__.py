@@ -1,1 +1,0 @@
-"""Run: many slides, one study."""

@@ -1,0 +1,199 @@
+"""Heatmaps: where on the slide the model looked, and what it saw there."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from coverslip import store
+from coverslip.geometry import Box, Mpp
+from coverslip.learn.prediction import Prediction
+from coverslip.slides.overview import read_overview, require_mpp
+from coverslip.slides.slide import RGB, Slide
+
+PX_LONG_SIDE = 1400
+"""Longer side of one panel in pixels, at most."""
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a heatmap: a value for each patch, drawn over the slide."""
+
+    title: str
+    values: Values
+    colours: str
+
+
+@dataclass(frozen=True)
+class PatchShape:
+    """Where the patches of a prediction lie, and what the last class is called."""
+
+    coords: npt.NDArray[np.int64]
+    l0_side: float
+    class_name: str
+
+
+def rank(values: npt.NDArray[np.floating]) -> Values:
+    """Return the share of patches with a lower value: 0 for the lowest, 1 the highest."""
+    if len(values) < 2:
+        return np.ones(len(values))
+    order = values.argsort(kind="stable").argsort(kind="stable")
+    return np.asarray(order / (len(values) - 1))
+
+
+def paint(
+    coords: npt.NDArray[np.int64],
+    values: Values,
+    l0_side: float,
+    bounds: Box,
+    px_size: tuple[int, int],
+) -> Values:
+    """Spread the values of patches over a picture of the slide's bounds.
+
+    Where patches overlap, their mean is taken; where there is none, the result is NaN.
+
+    Args:
+        coords: (N, 2) level-0 top-left corners.
+        values: (N,).
+        l0_side: Side of a patch in level-0 pixels.
+        bounds: What the picture shows.
+        px_size: (width, height) of the picture.
+
+    Returns:
+        (height, width).
+    """
+    px_width, px_height = px_size
+    total = np.zeros((px_height + 1, px_width + 1))
+    count = np.zeros_like(total)
+    scale = np.array([px_width / bounds.l0_width, px_height / bounds.l0_height])
+    start = coords - np.array([bounds.l0_x, bounds.l0_y])
+    left, top = np.rint(start * scale).astype(int).T
+    right, bottom = np.rint((start + l0_side) * scale).astype(int).T
+    right, bottom = np.minimum(right, px_width), np.minimum(bottom, px_height)
+    # A rectangle is four corners of its second difference: one pass for all patches.
+    for sign, px_y, px_x in (
+        (1, top, left),
+        (-1, top, right),
+        (-1, bottom, left),
+        (1, bottom, right),
+    ):
+        np.add.at(total, (px_y, px_x), sign * values)
+        np.add.at(count, (px_y, px_x), sign)
+    total = total.cumsum(axis=0).cumsum(axis=1)[:-1, :-1]
+    count = count.cumsum(axis=0).cumsum(axis=1)[:-1, :-1].round()
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def draw_heatmap(
+    path: Path, slide: Slide, prediction: Prediction, shape: PatchShape, title: str
+) -> None:
+    """Write a picture: the slide, tier-1 attention, and the score of each patch.
+
+    Attention is shown by rank, since its values depend on the number of patches; the
+    score is tier 1's probability of the last class, from 0 to 1.
+
+    Raises:
+        UnreadableSlideError: The slide cannot be read.
+        OutputError: The picture cannot be written.
+    """
+    mpp = require_mpp(slide)
+    bounds = slide.bounds
+    px_per_l0 = PX_LONG_SIDE / max(bounds.l0_width, bounds.l0_height)
+    picture, bounds = read_overview(slide, Mpp(mpp / min(1.0, px_per_l0)))
+    panels = [
+        Panel("tier-1 attention (rank)", rank(prediction.attention), "magma"),
+        Panel(
+            f"probability of {shape.class_name}",
+            prediction.patch_probabilities[:, -1].astype(np.float64),
+            "RdBu_r",
+        ),
+    ]
+    l0_per_px = bounds.l0_width / picture.shape[1]
+    figure = _figure(picture, l0_per_px * mpp, title, len(panels) + 1)
+    for axis, panel in zip(figure.axes[1:], panels, strict=True):
+        painted = paint(
+            shape.coords, panel.values, shape.l0_side, bounds, picture.shape[1::-1]
+        )
+        _draw_panel(axis, painted, panel)
+    with store.writing(path) as part:
+        FigureCanvasAgg(figure).print_png(part)  # type: ignore[no-untyped-call] # matplotlib's own
+
+
+def _figure(picture: RGB, px_mpp: float, title: str, panels: int) -> Figure:
+    """Lay out the picture `panels` times, below each other where it is wide."""
+    px_height, px_width = picture.shape[:2]
+    wide = px_width > 1.2 * px_height
+    rows, columns = (panels, 1) if wide else (1, panels)
+    across = 10.0 if wide else 5.0 * columns
+    down = rows * across / columns * px_height / px_width
+    figure = Figure(figsize=(across + 1, down + 0.9), dpi=110, layout="compressed")
+    figure.suptitle(title, fontsize=11)
+    for axis in figure.subplots(rows, columns, squeeze=False).ravel():
+        axis.imshow(picture)
+        axis.set_axis_off()
+    figure.axes[0].set_title("slide", fontsize=9)
+    _scale_bar(figure.axes[0], px_mpp, px_width, px_height)
+    return figure
+
+
+def _draw_panel(axis: Axes, painted: Values, panel: Panel) -> None:
+    colours = mpl.colormaps[panel.colours]
+    drawn = axis.imshow(
+        painted,
+        cmap=colours,
+        vmin=0,
+        vmax=1,
+        alpha=0.55,
+        interpolation="nearest",
+    )
+    axis.set_title(panel.title, fontsize=9)
+    bar = axis.figure.colorbar(drawn, ax=axis, shrink=0.8, pad=0.01)
+    bar.ax.tick_params(labelsize=7)
+
+
+def _scale_bar(axis: Axes, px_mpp: float, px_width: int, px_height: int) -> None:
+    """Draw a bar of a round length, near a fifth of the picture's width."""
+    wanted = px_width * px_mpp / 5
+    power = 10 ** np.floor(np.log10(wanted))
+    length = max(step * power for step in (1, 2, 5) if step * power <= wanted)
+    px_length = length / px_mpp
+    px_y, px_x = px_height * 0.96, px_width * 0.03
+    label = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
+    axis.plot([px_x, px_x + px_length], [px_y, px_y], color="black", lw=3)
+    axis.text(
+        px_x + px_length / 2, px_y - 0.015 * px_height, label, ha="center", fontsize=8
+    )
+
+
+def write_patch_scores(
+    path: Path,
+    prediction: Prediction,
+    coords: npt.NDArray[np.int64],
+    classes: tuple[str, ...],
+) -> None:
+    """Write one row a patch, the one most attended to first."""
+    ranks = rank(prediction.attention)
+    order = (-prediction.attention).argsort(kind="stable")
+    rows = (
+        {
+            "slide_id": prediction.slide_id,
+            "x": int(coords[i, 0]),
+            "y": int(coords[i, 1]),
+            "attention": f"{prediction.attention[i]:.8g}",
+            "attention_rank": f"{ranks[i]:.6f}",
+            **{
+                f"probability_{name}": f"{prediction.patch_probabilities[i, c]:.6f}"
+                for c, name in enumerate(classes)
+            },
+        }
+        for i in order
+    )
+    columns = ["slide_id", "x", "y", "attention", "attention_rank"]
+    store.write_csv(path, [*columns, *(f"probability_{n}" for n in classes)], rows)

@@ -1,0 +1,262 @@
+"""What an encoder does to patches, and how it behaves when memory is short."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from coverslip.errors import DataError, EncoderError, OptionError
+from coverslip.prepare.encoders.card import Card
+from coverslip.prepare.encoders.encoder import (
+    Encoder,
+    choose_device,
+    fold_batch_norm,
+)
+from coverslip.prepare.encoders.resnet import ResNetTrunk
+
+PLAIN = Card(
+    name="plain",
+    dim=3,
+    input_size=32,
+    resize=32,
+    mean=(0.0, 0.0, 0.0),
+    std=(1.0, 1.0, 1.0),
+    licence="none",
+    source="test",
+    weights_hash="abc",
+)
+
+
+class MeanColour(nn.Module):
+    """Averages the pixels; runs out of memory above `limit` patches, as `error` says."""
+
+    def __init__(self, limit=10**9, error=None):
+        super().__init__()
+        self.limit = limit
+        self.error = error
+        self.sizes = []
+        self.seen = None
+
+    def forward(self, x):
+        """Average over height and width."""
+        self.sizes.append(len(x))
+        self.seen = x
+        if len(x) > self.limit:
+            raise self.error
+        return x.mean((2, 3))
+
+
+def encoder(card=PLAIN, module=None, **options):
+    """Return an encoder of the plain card on the CPU."""
+    return Encoder(card, module or MeanColour(), device="cpu", **options)
+
+
+def noise(count, size=32, seed=0):
+    """Return random patches."""
+    shape = (count, size, size, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def test_pixels_are_normalised_channel_by_channel():
+    """A patch of one colour gives (colour / 255 - mean) / std, red first."""
+    card = replace(PLAIN, mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.5))
+    patch = np.full((1, 32, 32, 3), (255, 102, 0), np.uint8)
+    assert encoder(card).embed(patch)[0] == pytest.approx([5.0, 0.0, -0.6], abs=1e-5)
+
+
+def test_only_the_centre_is_seen():
+    """The crop is the central square: the rim around it changes nothing."""
+    card = replace(PLAIN, resize=40)
+    patches = np.full((1, 40, 40, 3), 255, np.uint8)
+    patches[:, 4:36, 4:36] = 51
+    assert encoder(card).embed(patches)[0] == pytest.approx([0.2] * 3)
+
+
+@pytest.mark.parametrize("side", [24, 100])
+def test_resizing_equals_pillow(side):
+    """Enlarged or reduced, pixels are Pillow's bicubic ones, but for rare roundings."""
+    patches = noise(3, side)
+    module = MeanColour()
+    encoder(replace(PLAIN, resize=64, input_size=64), module).embed(patches)
+    ours = module.seen.permute(0, 2, 3, 1).numpy() * 255
+    for patch, mine in zip(patches, ours, strict=True):
+        image = Image.fromarray(patch).resize((64, 64), Image.Resampling.BICUBIC)
+        difference = np.abs(mine - np.asarray(image, np.float32))
+        assert difference.max() < 3
+        assert (difference > 0.5).mean() < 2e-3
+
+
+def test_a_patch_of_the_right_size_is_not_resampled():
+    """Pixels of a patch that has the size already pass unchanged."""
+    patches = noise(2)
+    module = MeanColour()
+    encoder(module=module).embed(patches)
+    seen = module.seen.permute(0, 2, 3, 1) * 255
+    np.testing.assert_allclose(seen.numpy(), patches, atol=1e-4)
+
+
+def test_the_shorter_edge_is_resized_and_the_shape_kept():
+    """A patch twice as wide as high keeps its proportions: the centre half remains."""
+    patch = np.zeros((1, 64, 128, 3), np.uint8)
+    patch[:, :, 32:96] = 255
+    assert encoder().embed(patch)[0, 0] == pytest.approx(1.0, abs=0.02)
+
+
+def test_read_only_and_empty_batches_are_encoded():
+    """A memory-mapped (read-only) batch passes, and no patches give no features."""
+    patches = noise(2)
+    patches.flags.writeable = False
+    expected = patches.mean((1, 2)) / 255
+    np.testing.assert_allclose(encoder().embed(patches), expected, rtol=1e-5)
+    assert encoder().embed(patches[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((1, 32, 32, 3)), noise(1)[0]])
+def test_other_arrays_are_refused(wrong):
+    """Floats, or one patch without its batch axis, are a programming mistake."""
+    with pytest.raises(ValueError, match="uint8"):
+        encoder().embed(wrong)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("not enough memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_a_batch_too_large_is_halved_and_the_size_remembered(error):
+    """Out of memory halves the batch until it fits, for later calls too."""
+    module = MeanColour(3, error)
+    short = encoder(module=module)
+    patches = noise(10)
+    np.testing.assert_array_equal(short.embed(patches), encoder().embed(patches))
+    assert module.sizes == [10, 5, 2, 2, 2, 2, 2]
+    module.sizes.clear()
+    short.embed(patches[:5])
+    assert module.sizes == [2, 2, 1]
+
+
+def test_one_patch_that_does_not_fit_is_an_error_with_a_remedy():
+    """When halving has reached one patch, the message says what to try."""
+    module = MeanColour(0, torch.OutOfMemoryError("CUDA out of memory."))
+    with pytest.raises(EncoderError, match="plain: one patch of 32 px .* --crop"):
+        encoder(module=module).embed(noise(4))
+    assert module.sizes == [4, 2, 1]
+
+
+def test_other_runtime_errors_are_not_taken_for_memory():
+    """An error that is not about memory comes through at once."""
+    module = MeanColour(0, RuntimeError("shapes cannot be multiplied"))
+    with pytest.raises(RuntimeError, match="multiplied"):
+        encoder(module=module).embed(noise(4))
+    assert module.sizes == [4]
+
+
+def test_features_that_are_not_finite_are_refused():
+    """A NaN or an infinity names how many patches, the first, and the remedy."""
+
+    class Spoilt(nn.Module):
+        def forward(self, x):
+            features = x.mean((2, 3))
+            features[2, 1] = torch.inf
+            return features
+
+    with pytest.raises(DataError, match=r"plain: 1 of 4 .*patch 2.*fp32"):
+        encoder(module=Spoilt()).embed(noise(4))
+
+
+def test_features_of_another_length_than_the_card_says_are_refused():
+    """A card and a network that do not belong together are told apart."""
+    with pytest.raises(EncoderError, match=r"plain: .*\(3,\).* says 7"):
+        encoder(replace(PLAIN, dim=7)).embed(noise(2))
+
+
+def test_identity_tells_what_makes_features_comparable():
+    """The facts for checkpoints hold name, length, hash, resize, crop and precision."""
+    card = replace(PLAIN, resize=40)
+    assert encoder(card, precision="bf16").identity() == {
+        "name": "plain",
+        "dim": 3,
+        "weights_hash": "abc",
+        "resize": 40,
+        "crop": 32,
+        "precision": "bf16",
+    }
+
+
+def test_devices_this_machine_lacks_are_refused(monkeypatch):
+    """Without a GPU, "auto" is the CPU, and "cuda" or fp16 say what to do instead."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("cpu")
+    with pytest.raises(OptionError, match="--device cpu"):
+        choose_device("cuda")
+    with pytest.raises(OptionError, match="--precision bf16"):
+        choose_device("auto", "fp16")
+    with pytest.raises(OptionError, match="'gpu' is unknown: choose from auto"):
+        choose_device("gpu")
+    with pytest.raises(OptionError, match="'int8' is unknown"):
+        choose_device("cpu", "int8")
+
+
+def test_auto_takes_the_gpu(monkeypatch):
+    """With a GPU, "auto" is the GPU, and "cpu" stays the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto", "fp16") == torch.device("cuda")
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Return a trunk whose batch norms do something, as after training."""
+    trunk = ResNetTrunk(seed=3).eval()
+    draw = torch.Generator().manual_seed(4)
+    for part in trunk.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            for values, low, high in (
+                (part.running_mean, -0.5, 0.5),
+                (part.running_var, 0.5, 2.0),
+                (part.weight.data, 0.3, 0.9),
+                (part.bias.data, -0.3, 0.3),
+            ):
+                values.uniform_(low, high, generator=draw)
+    return trunk
+
+
+def test_folding_batch_norm_leaves_the_features_and_no_batch_norm(trained):
+    """Folded and plain trunk agree to 1e-5 relative, on every patch."""
+    x = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode():
+        before = trained(x)
+    folded = ResNetTrunk().eval()
+    folded.load_state_dict(trained.state_dict())
+    fold_batch_norm(folded)
+    with torch.inference_mode():
+        after = folded(x)
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
+    assert ((after - before).norm(dim=1) / before.norm(dim=1)).max() < 1e-5
+
+
+def test_a_feature_depends_on_neither_its_batch_nor_its_place(trained):
+    """Patches encoded together, one by one, or backwards give the same features."""
+    card = replace(PLAIN, dim=1024, resize=64, input_size=64)
+    patches = noise(5, 64)
+    together = encoder(card, trained).embed(patches)
+    alone = np.concatenate([encoder(card, trained).embed(p[None]) for p in patches])
+    backwards = encoder(card, trained).embed(patches[::-1])[::-1]
+    np.testing.assert_allclose(alone, together, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(backwards, together, rtol=1e-5, atol=1e-5)
+
+
+def test_bf16_is_float32_outside_and_near_fp32(trained):
+    """Half precision leaves as float32, differs from fp32, and by less than 3 %."""
+    card = replace(PLAIN, dim=1024, resize=64, input_size=64)
+    patches = noise(3, 64)
+    full = encoder(card, trained).embed(patches)
+    half = encoder(card, trained, precision="bf16").embed(patches)
+    assert half.dtype == np.float32
+    assert 0 < np.linalg.norm(half - full) / np.linalg.norm(full) < 0.03
