@@ -39,7 +39,33 @@ LYMPHOCYTE = Kind((10, 14), (0.85, 1), 0.05, 0.56, 0.06, 0.32, 1.4, 0)
 CENTROBLAST = Kind((15, 21), (0.75, 1), 0.08, 0.42, 0.14, 0.22, 1.6, 2)
 SPINDLE = Kind((20, 30), (0.22, 0.32), 0.05, 0.60, 0.05, 0.16, 1.5, 0)
 ENDOTHELIUM = Kind((11, 17), (0.26, 0.36), 0.05, 0.60, 0.05, 0.16, 1.5, 0)
-TUMOUR = Kind((21, 34), (0.60, 0.95), 0.13, 0.42, 0.24, 0.34, 2.4, 2)
+BENIGN = Kind((13, 18), (0.75, 1), 0.05, 0.50, 0.12, 0.26, 1.7, 1)
+LOW_GRADE = Kind((15, 21), (0.70, 1), 0.07, 0.48, 0.16, 0.29, 1.9, 1)
+HIGH_GRADE = Kind((20, 31), (0.60, 0.95), 0.13, 0.42, 0.23, 0.34, 2.3, 2)
+
+
+def tumour(grade: float) -> Kind:
+    """Return how tumour nuclei of a grade look, 0 (almost benign) to 1 (bizarre)."""
+
+    def between(low: float, high: float) -> float:
+        return low + grade * (high - low)
+
+    def pair(
+        low: tuple[float, float], high: tuple[float, float]
+    ) -> tuple[float, float]:
+        return between(low[0], high[0]), between(low[1], high[1])
+
+    low, high = LOW_GRADE, HIGH_GRADE
+    return Kind(
+        pair(low.length, high.length),
+        pair(low.narrow, high.narrow),
+        between(low.crooked, high.crooked),
+        between(low.chromatin, high.chromatin),
+        between(low.rim, high.rim),
+        between(low.clumps, high.clumps),
+        between(low.grain, high.grain),
+        high.nucleoli,
+    )
 
 
 def stamp(rng: Generator, kind: Kind, turn: float) -> Gray:
@@ -80,18 +106,25 @@ def stamp(rng: Generator, kind: Kind, turn: float) -> Gray:
 
 @dataclass(frozen=True)
 class Library:
-    """Ready stamps of one kind: `turns` directions, several variants of each."""
+    """Ready stamps of one kind.
 
+    Attributes:
+        length: Mean length of a nucleus in px.
+        stamps: For each of several directions, several variants.
+    """
+
+    length: float
     stamps: tuple[tuple[Gray, ...], ...]
 
     @classmethod
     def of(cls, rng: Generator, kind: Kind, turns: int, variants: int) -> "Library":
         """Draw the stamps of one kind."""
         return cls(
+            sum(kind.length) / 2,
             tuple(
                 tuple(stamp(rng, kind, np.pi * turn / turns) for _ in range(variants))
                 for turn in range(turns)
-            )
+            ),
         )
 
     def lay(

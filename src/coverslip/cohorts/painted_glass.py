@@ -27,7 +27,7 @@ def add_fold(rng: Generator, image: RGB, tissue: tuple[Polygon, ...]) -> None:
     reach = 0.5 * np.sqrt(piece.area) * rng.uniform(0.7, 1.2)
     line = _curve(rng, middle, reach, bend=0.25)
     width = rng.uniform(10, 26)
-    here, mask = _under(line.buffer(width), image)
+    here, mask = _under(line.buffer(width).intersection(piece), image)
     second = np.roll(image[here], rng.integers(15, 40, 2), axis=(0, 1))
     clear = 255 - blurred(mask, 1.6)[..., None]
     image[here] = times(image[here], np.maximum(second, clear))
@@ -41,8 +41,6 @@ def add_ink(rng: Generator, image: RGB, tissue: tuple[Polygon, ...]) -> None:
     line = _curve(rng, start, rng.uniform(0.08, 0.22) * len(image), bend=0.5)
     stroke = line.buffer(rng.uniform(0.008, 0.016) * len(image))
     here, mask = _under(stroke, image)
-    if not mask.size:
-        return
     height, width = mask.shape
     patchy = value_noise(rng, max(mask.shape), 60)[:height, :width]
     cover = blurred(mask, 3) * np.clip(0.78 + 0.1 * patchy, 0, 1)
@@ -70,24 +68,22 @@ def on_glass(rng: Generator, image: RGB) -> RGB:
 def _curve(
     rng: Generator, middle: npt.NDArray[np.float64], reach: float, bend: float
 ) -> LineString:
-    """Return a curved line through about `middle`, `reach` px to either side."""
+    """Return a curved line through `middle`, `reach` px to either side."""
     turn = rng.uniform(0, 2 * np.pi)
     along = np.array([np.cos(turn), np.sin(turn)])
     aside = np.array([-along[1], along[0]])
     t = np.linspace(-1, 1, 40)[:, None]
     sway = bend * rng.uniform(-1, 1, 2)
-    wave = sway[0] * (t * t - 0.3) + sway[1] * (t**3 - t)
+    wave = sway[0] * t * t + sway[1] * (t**3 - t)
     return LineString(middle + reach * (t * along + wave * aside))
 
 
 def _under(shape: Polygon, image: RGB) -> tuple[tuple[slice, slice], Gray]:
-    """Return the part of the image under a shape, with a margin, and the shape there.
-
-    Both are empty when the shape lies outside the image.
-    """
+    """Return the part of the image under a shape, with a margin, and the shape there."""
     margin, (height, width) = 12, image.shape[:2]
     left, top = (max(0, int(v) - margin) for v in shape.bounds[:2])
-    right, bottom = (max(0, int(v) + margin) for v in shape.bounds[2:])
+    right, bottom = (int(v) + margin for v in shape.bounds[2:])
     here = slice(top, min(bottom, height)), slice(left, min(right, width))
     rows, columns = image[here].shape[:2]
-    return here, fill((shape,), (columns, rows), (left, top))
+    parts = tuple(getattr(shape, "geoms", (shape,)))
+    return here, fill(parts, (columns, rows), (left, top))

@@ -14,12 +14,12 @@ from shapely.geometry import Polygon
 
 from coverslip.cohorts.painted_cells import (
     CENTROBLAST,
-    ENDOTHELIUM,
     LYMPHOCYTE,
     SPINDLE,
     Library,
     sample,
 )
+from coverslip.cohorts.painted_clusters import Dyes, lay_inclusions, lay_vessels
 from coverslip.cohorts.painted_pixels import (
     Field,
     Gray,
@@ -34,8 +34,6 @@ from coverslip.cohorts.painted_regions import COARSE, Regions
 from coverslip.cohorts.painted_shapes import (
     Points,
     fill,
-    press_ellipse,
-    rotation,
     scattered,
 )
 from coverslip.slides.slide import RGB
@@ -95,7 +93,8 @@ def paint_layers(
     ground_haematoxylin, ground_eosin = _grounds(rng, size, regions)
     haematoxylin, eosin = ground_haematoxylin.copy(), ground_eosin.copy()
     _lay_nuclei(rng, haematoxylin, regions)
-    _lay_vessels(rng, haematoxylin, eosin, regions)
+    lay_vessels(rng, Dyes(haematoxylin, eosin), regions)
+    lay_inclusions(rng, Dyes(haematoxylin, eosin), regions)
     return Layers(
         mask,
         times(haematoxylin, mask),
@@ -189,25 +188,3 @@ def _lay_nuclei(rng: Generator, canvas: Gray, regions: Regions) -> None:
     turn = sample(fibre_turn(regions), spindles, COARSE)
     turn += 0.15 * rng.standard_normal(len(turn))
     Library.of(rng, SPINDLE, 16, 4).lay(rng, canvas, spindles, turn)
-
-
-def _lay_vessels(
-    rng: Generator, haematoxylin: Gray, eosin: Gray, regions: Regions
-) -> None:
-    """Lay small vessels: a pale lumen, a pink wall, flat nuclei round it."""
-    endothelium = Library.of(rng, ENDOTHELIUM, 16, 3)
-    calm = np.argwhere((regions.tissue > 0.99) & (regions.mantle < 0.01))
-    count = int(len(calm) * COARSE**2 * rng.uniform(6e-6, 12e-6))
-    for y, x in COARSE * calm[rng.integers(len(calm), size=count)]:
-        middle = np.array([x, y], dtype=np.float64)
-        radii = rng.uniform(9, 26) * np.array([1, rng.uniform(0.5, 1)])
-        turn, wall = rng.uniform(0, np.pi), rng.uniform(3, 7)
-        content = rng.choice([10, 25, 165], p=[0.5, 0.3, 0.2])
-        press_ellipse(haematoxylin, middle, radii + wall, turn, 12)
-        press_ellipse(eosin, middle, radii + wall, turn, rng.uniform(108, 150))
-        press_ellipse(haematoxylin, middle, radii, turn, 3)
-        press_ellipse(eosin, middle, radii, turn, content)
-        around = rng.uniform(0, 2 * np.pi) + np.arange(0, 2 * np.pi, 24 / radii.mean())
-        ring = (radii + wall * 0.6) * np.column_stack([np.cos(around), np.sin(around)])
-        tangent = around + turn + np.pi / 2
-        endothelium.lay(rng, haematoxylin, ring @ rotation(turn) + middle, tangent)

@@ -12,14 +12,13 @@ import numpy.typing as npt
 from numpy.random import Generator
 from shapely.geometry import Polygon
 
-from coverslip.cohorts.painted_cells import LYMPHOCYTE, SPINDLE, TUMOUR, Library
+from coverslip.cohorts.painted_cells import LYMPHOCYTE, SPINDLE, Library, tumour
+from coverslip.cohorts.painted_clusters import Dyes, lay_cluster
 from coverslip.cohorts.painted_layers import Layers, Stain, finished_eosin
 from coverslip.cohorts.painted_pixels import Gray, averaged, blurred, times
 from coverslip.cohorts.painted_shapes import (
-    Points,
     fill,
     press_ellipse,
-    rotation,
     scattered,
 )
 from coverslip.slides.slide import RGB
@@ -30,9 +29,6 @@ NEIGHBOURHOOD = 161
 Colours = npt.NDArray[np.floating[Any]]
 """Real numbers of shape (height, width, 3)."""
 
-GLAND_SHARE = 0.6
-"""Share of the clusters that have a lumen; the rest are solid nests."""
-
 
 def paint_lesions(
     rng: Generator,
@@ -42,7 +38,7 @@ def paint_lesions(
     lesions: tuple[Polygon, ...],
 ) -> None:
     """Replace the tissue within the outlines; `image` is changed in place."""
-    tumour = Library.of(rng, TUMOUR, 12, 8)
+    nuclei = Library.of(rng, tumour(rng.random()), 12, 8)
     between = (Library.of(rng, LYMPHOCYTE, 6, 4), Library.of(rng, SPINDLE, 12, 3))
     size = len(image)
     for outline in lesions:
@@ -53,7 +49,7 @@ def paint_lesions(
         here = rows, columns
         haematoxylin = layers.ground_haematoxylin[here].copy()
         eosin = layers.ground_eosin[here].copy()
-        _fill_with_tumour(rng, haematoxylin, eosin, tumour, between)
+        _fill_with_tumour(rng, Dyes(haematoxylin, eosin), nuclei, between)
         eosin = finished_eosin(rng, eosin, haematoxylin)
         mask = layers.mask[here]
         painted = stain.dye(times(haematoxylin, mask), times(eosin, mask))
@@ -65,42 +61,24 @@ def paint_lesions(
 
 
 def _fill_with_tumour(
-    rng: Generator,
-    haematoxylin: Gray,
-    eosin: Gray,
-    tumour: Library,
-    between: tuple[Library, Library],
+    rng: Generator, dyes: Dyes, nuclei: Library, between: tuple[Library, Library]
 ) -> None:
     """Cover two dye layers with glands, nests, and stroma between them; in place."""
-    shape = haematoxylin.shape[::-1]
-    taken = np.zeros_like(haematoxylin)
-    nuclei: list[Points] = []
-    turns: list[Points] = []
-    for middle in scattered(rng, shape, rng.uniform(88, 112)):
-        radii = rng.uniform(28, 46) * np.array([1, rng.uniform(0.6, 1)])
-        turn = rng.uniform(0, np.pi)
-        press_ellipse(taken, middle, 1.15 * radii, turn, 255)
-        press_ellipse(eosin, middle, 1.15 * radii, turn, rng.uniform(74, 107))
-        if rng.random() < GLAND_SHARE:
-            press_ellipse(eosin, middle, 0.42 * radii, turn, rng.uniform(6, 50))
-            press_ellipse(haematoxylin, middle, 0.42 * radii, turn, 4)
-            around = rng.uniform(0, 7) + np.arange(0, 2 * np.pi, 22 / radii.mean())
-            around += rng.uniform(-0.1, 0.1, len(around))
-            cells = 0.8 * radii * np.column_stack([np.cos(around), np.sin(around)])
-            turns.append(around + turn + rng.uniform(-0.4, 0.4, len(around)))
-        else:
-            cells = scattered(rng, (120, 120), 24) - 60
-            cells = cells[np.hypot(*(cells / radii).T) < 1]
-            turns.append(rng.uniform(0, np.pi, len(cells)))
-        nuclei.append(cells @ rotation(turn) + middle)
+    shape = dyes.eosin.shape[::-1]
+    taken = np.zeros_like(dyes.eosin)
     loose = scattered(rng, shape, 17)
+    for middle in scattered(rng, shape, rng.uniform(3.8, 5.4) * nuclei.length):
+        radii = (
+            rng.uniform(1.2, 1.9) * nuclei.length * np.array([1, rng.uniform(0.6, 1)])
+        )
+        lay_cluster(rng, dyes, nuclei, middle, radii)
+        press_ellipse(taken, middle, np.full(2, radii.mean()), 0, 255)
     column, row = np.clip(loose.astype(int), 0, np.subtract(shape, 1)).T
-    loose = loose[(taken[row, column] == 0) & (rng.random(len(loose)) < 0.55)]
-    cut = len(loose) // 2
+    loose = loose[(taken[row, column] == 0) & (rng.random(len(loose)) < 0.7)]
     rng.shuffle(loose)
-    between[0].lay(rng, haematoxylin, loose[:cut])
-    between[1].lay(rng, haematoxylin, loose[cut:])
-    tumour.lay(rng, haematoxylin, np.concatenate(nuclei), np.concatenate(turns))
+    cut = 2 * len(loose) // 3
+    between[0].lay(rng, dyes.haematoxylin, loose[:cut])
+    between[1].lay(rng, dyes.haematoxylin, loose[cut:])
 
 
 def _with_colours_of(model: RGB, image: RGB, mask: Gray) -> Colours:

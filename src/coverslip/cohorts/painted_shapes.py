@@ -137,7 +137,7 @@ def _place(rng: Generator, room: Polygon, area: float) -> Polygon | None:
     return None
 
 
-def scattered(rng: Generator, px_size: tuple[int, int], spacing: float) -> Points:
+def scattered(rng: Generator, px_size: tuple[float, float], spacing: float) -> Points:
     """Return positions spread evenly but not regularly: a hexagonal grid, shaken.
 
     Args:

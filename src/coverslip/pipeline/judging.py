@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from coverslip import store
 from coverslip.errors import DataError
@@ -16,6 +17,7 @@ from coverslip.learn.prediction import Prediction, predict_bag
 from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import Cohort
 from coverslip.prepare.encoders.encoder import Device, choose_device
+from coverslip.show.figures import draw_roc
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,15 @@ class Judged:
         metrics: Figures at the threshold chosen on validation.
         intervals: Interval by name of figure: auc, accuracy, sensitivity, specificity.
         not_judged: Slides without tissue, which no figure counts.
+        labels: (N,) class numbers of the slides judged.
+        probabilities: (N, C) of the same slides.
     """
 
     metrics: Metrics
     intervals: Mapping[str, Interval]
     not_judged: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
 
     def facts(self) -> store.Facts:
         """Return everything JSON-ready."""
@@ -61,7 +67,7 @@ def evaluate_run(
 ) -> dict[str, Judged]:
     """Predict every labelled slide, and judge each subset.
 
-    Writes `predictions.csv` and `metrics.json` into `out`.
+    Writes `predictions.csv`, `metrics.json` and `figures/` into `out`.
 
     Args:
         model_path: A model file or a run folder.
@@ -96,6 +102,7 @@ def evaluate_run(
         part = [p for p in predictions if split[p.slide_id] == subset]
         if part:
             judged[subset] = judge(part, cohort, card)
+            _draw(out / "figures" / f"roc_{subset}.png", subset, judged[subset])
     rows = [prediction_row(p, card, cohort, split) for p in predictions]
     store.write_csv(out / "predictions.csv", prediction_columns(card), rows)
     facts = {subset: result.facts() for subset, result in judged.items()}
@@ -104,6 +111,17 @@ def evaluate_run(
         {"model": str(model_path.name), "left_out": dict(cohort.left_out), **facts},
     )
     return judged
+
+
+def _draw(path: Path, subset: str, judged: Judged) -> None:
+    interval, threshold = judged.intervals.get("auc"), judged.metrics.threshold
+    if interval is None or threshold is None:
+        return
+    caption = (
+        f"{subset}, {judged.metrics.n} slides: AUC {interval.value:.3f} "
+        f"({interval.low:.3f} to {interval.high:.3f})"
+    )
+    draw_roc(path, judged.labels, judged.probabilities[:, 1], threshold, caption)
 
 
 def judge(predictions: Sequence[Prediction], cohort: Cohort, card: ModelCard) -> Judged:
@@ -126,7 +144,7 @@ def judge(predictions: Sequence[Prediction], cohort: Cohort, card: ModelCard) ->
             if sum(true):
                 intervals[name] = proportion_interval(true[number], sum(true))
     unseen = tuple(p.slide_id for p in predictions if p.probabilities is None)
-    return Judged(metrics, intervals, unseen)
+    return Judged(metrics, intervals, unseen, labels, chances)
 
 
 def gather_folds(folder: Path, models: Sequence[Path]) -> None:

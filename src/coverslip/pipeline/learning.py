@@ -20,6 +20,7 @@ from coverslip.learn.splits import Split, write_splits
 from coverslip.learn.training import PAPER, Trainer, TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import Cohort
+from coverslip.show.figures import draw_training
 
 PRESETS: dict[str, dict[str, Any]] = {
     "dmia": {},
@@ -102,6 +103,9 @@ def train_model(
     _advance(trainer, folder, made_with, tensorboard=tensorboard, quiet=quiet)
     model = trainer.finish()
     card = _card(model, trainer, cohort, options, prepare)
+    draw_training(
+        folder / "figures" / "training.png", store.read_csv(folder / "log.csv")
+    )
     path = save_model(folder, model, card)
     (folder / STATE_FILE).unlink(missing_ok=True)
     return path

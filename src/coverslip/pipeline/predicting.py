@@ -18,8 +18,9 @@ from coverslip.pipeline.preparing import Preparation, PrepareOptions, prepare
 from coverslip.pipeline.table import FAILED, SlideTable
 from coverslip.prepare.features import Features
 from coverslip.prepare.patches import Patches
+from coverslip.show.figures import draw_patches
 from coverslip.show.heatmap import PatchShape, draw_heatmap, write_patch_scores
-from coverslip.slides.finding import open_slide
+from coverslip.slides.finding import find_slides, open_slide
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,9 @@ def gather(
             raw.append(place)
     if raw:
         ready = preparation_for(card, preparation.out, preparation)
-        table = prepare(raw, ready)
-        sources += _sources(table, ready)
+        asked = {store.slide_id_of(path) for path in find_slides(raw)}
+        made = _sources(prepare(raw, ready), ready)
+        sources += [source for source in made if source.slide_id in asked]
     return sources
 
 
@@ -196,6 +198,8 @@ def draw_source(
     picture = folder / f"{source.slide_id}.png"
     with open_slide(source.slide, Mpp(scale.l0_mpp)) as slide:
         draw_heatmap(picture, slide, prediction, shape, title)
+        patches = folder / f"{source.slide_id}_patches.png"
+        draw_patches(patches, slide, scale, prediction, coords=bag.coords)
     return picture
 
 

@@ -60,6 +60,13 @@ class PrepareOptions(Options):
     patches: PatchOptions = Field(default_factory=PatchOptions)
     features: FeatureOptions = Field(default_factory=FeatureOptions)
 
+    def resolved(self) -> "PrepareOptions":
+        """Return the options with the weights' whole path, good from any folder."""
+        if self.features.weights is None:
+            return self
+        whole = self.features.replace(weights=self.features.weights.resolve())
+        return self.replace(features=whole.facts())
+
 
 @dataclass(frozen=True)
 class Preparation:
@@ -131,9 +138,9 @@ def prepare(
     lay = partial(lay_slide, preparation, patches=upto != "tissue")
     good = _each(preparation, lay, paths, table, "tissue and patches")
     if encoder is not None:
-        resolved = preparation.options.facts()
-        store.write_json(preparation.features_folder / PREPARED, resolved)
         _embed_all(preparation, encoder, good, table)
+        facts = preparation.options.resolved().facts()
+        store.write_json(preparation.features_folder / PREPARED, facts)
     table.write()
     return table
 
