@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from coverslip.pipeline.demo import demo as demo
     from coverslip.pipeline.doctor import doctor as doctor
     from coverslip.pipeline.learning import LearnOptions as LearnOptions
-    from coverslip.pipeline.preparing import Preparation as Preparation
-    from coverslip.pipeline.preparing import PrepareOptions as PrepareOptions
+    from coverslip.pipeline.preparation import Preparation as Preparation
+    from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
     from coverslip.pipeline.verbs import TrainPlan as TrainPlan
     from coverslip.pipeline.verbs import evaluate as evaluate
     from coverslip.pipeline.verbs import features as features
@@ -59,7 +59,7 @@ _HOME = {
     "coverslip.pipeline.demo": ["demo"],
     "coverslip.pipeline.doctor": ["doctor"],
     "coverslip.pipeline.learning": ["LearnOptions"],
-    "coverslip.pipeline.preparing": ["Preparation", "PrepareOptions"],
+    "coverslip.pipeline.preparation": ["Preparation", "PrepareOptions"],
     "coverslip.pipeline.verbs": [
         "TrainPlan",
         "evaluate",

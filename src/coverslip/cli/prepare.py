@@ -11,7 +11,7 @@ from coverslip.cli.options import Command, options_of, pick
 from coverslip.geometry import Mpp
 from coverslip.pipeline import verbs
 from coverslip.pipeline.engine import LocalEngine
-from coverslip.pipeline.preparing import Preparation, PrepareOptions
+from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.table import SlideTable
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions

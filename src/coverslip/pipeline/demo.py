@@ -13,7 +13,7 @@ from coverslip.pipeline import verbs
 from coverslip.pipeline.cohort import SplitOptions
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.learning import LearnOptions
-from coverslip.pipeline.preparing import Preparation, PrepareOptions
+from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.prepare.annotations import read_annotations, tumor_share
 
 

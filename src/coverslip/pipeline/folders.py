@@ -8,7 +8,7 @@ from tqdm import tqdm
 from coverslip import store
 from coverslip.errors import DataError
 from coverslip.pipeline.engine import LocalEngine
-from coverslip.pipeline.preparing import Preparation
+from coverslip.pipeline.preparation import Preparation
 from coverslip.pipeline.table import FAILED, SlideTable
 from coverslip.prepare.export import IMAGE_SUFFIXES, read_patch_folder
 from coverslip.prepare.features import extract_folder

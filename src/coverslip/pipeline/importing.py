@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from coverslip.interop.pickles import read_pickle_features, write_pickle_features
-from coverslip.pipeline.preparing import Preparation
+from coverslip.pipeline.preparation import Preparation
 from coverslip.prepare.features import Features, check_finite
 
 

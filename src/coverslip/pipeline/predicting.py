@@ -14,7 +14,8 @@ from coverslip.learn.checkpoint import ModelCard, load_model
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.prediction import Prediction, predict_bag
 from coverslip.pipeline.judging import prediction_columns, prediction_row
-from coverslip.pipeline.preparing import Preparation, PrepareOptions, prepare
+from coverslip.pipeline.preparation import Preparation, PrepareOptions
+from coverslip.pipeline.preparing import prepare
 from coverslip.pipeline.table import FAILED, SlideTable
 from coverslip.prepare.features import Features
 from coverslip.prepare.patches import Patches

@@ -5,36 +5,31 @@ same command after an interruption redoes at most the slide in hand.
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
-from pydantic import Field
 from tqdm import tqdm
 
 from coverslip import store
 from coverslip.errors import DataError
 from coverslip.geometry import Mpp
-from coverslip.options import Options
-from coverslip.pipeline.engine import Engine, LocalEngine
+from coverslip.pipeline.engine import LocalEngine
+from coverslip.pipeline.preparation import PREPARED, Preparation
 from coverslip.pipeline.table import FAILED, NO_TISSUE, SlideTable
 from coverslip.prepare.annotations import read_polygons_geojson
 from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.export import export_patches
 from coverslip.prepare.features import (
-    FeatureOptions,
     Progress,
     extract_features,
     features_made_with,
 )
-from coverslip.prepare.patches import Patches, PatchOptions, lay_patches
-from coverslip.prepare.segmentation import TissueOptions
+from coverslip.prepare.patches import Patches, lay_patches
 from coverslip.prepare.thumbnail import draw_outlines
 from coverslip.prepare.tissue import (
     Tissue,
@@ -43,73 +38,11 @@ from coverslip.prepare.tissue import (
     tissue_from_mask,
     tissue_from_outlines,
 )
-from coverslip.slides.finding import Scales, find_slides
+from coverslip.slides.finding import find_slides
 from coverslip.slides.overview import read_overview
 from coverslip.slides.slide import Slide
 
-PREPARED = "prepare.json"
-"""Beside the features of a study: the options that made them."""
-
 MASK_SUFFIXES = (".geojson", ".json", ".png", ".tif", ".tiff", ".jpg")
-
-
-class PrepareOptions(Options):
-    """Everything that decides what the features of a slide will be."""
-
-    tissue: TissueOptions = Field(default_factory=TissueOptions)
-    patches: PatchOptions = Field(default_factory=PatchOptions)
-    features: FeatureOptions = Field(default_factory=FeatureOptions)
-
-    def resolved(self) -> "PrepareOptions":
-        """Return the options with the weights' whole path, good from any folder."""
-        if self.features.weights is None:
-            return self
-        whole = self.features.replace(weights=self.features.weights.resolve())
-        return self.replace(features=whole.facts())
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """One way to prepare slides, and the study that takes the results.
-
-    Attributes:
-        out: The study folder.
-        options: How.
-        scales: Scales of level 0 that the user states.
-        masks: A mask file, or a folder with one for each slide, in place of finding
-            tissue.
-        engine: Where slides are worked on.
-        jpeg: Write each patch as a JPEG file, too.
-        quiet: Show no progress.
-    """
-
-    out: Path
-    options: PrepareOptions = field(default_factory=PrepareOptions)
-    scales: Scales = field(default_factory=Scales)
-    masks: Path | None = None
-    engine: Engine = field(default_factory=lambda: LocalEngine(os.cpu_count() or 1))
-    jpeg: bool = False
-    quiet: bool = False
-
-    @property
-    def study(self) -> store.Study:
-        """The study folder."""
-        return store.Study(self.out)
-
-    @property
-    def patching(self) -> store.Patching:
-        """The folder of this way to lay patches."""
-        patches = self.options.patches
-        return self.study.patching(Mpp(patches.mpp), patches.size, patches.overlap)
-
-    @property
-    def features_folder(self) -> Path:
-        """The folder of this encoder's features."""
-        return self.patching.features_folder(self.options.features.encoder)
-
-    def imported(self, encoder: str) -> Path:
-        """Return the folder of features that come from elsewhere than slides."""
-        return self.out / "imported" / f"features_{encoder}"
 
 
 def prepare(

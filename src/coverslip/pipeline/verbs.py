@@ -1,24 +1,15 @@
 """The verbs, as people type them; the command line calls these and prints."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coverslip import store
 from coverslip.errors import DataError, SlideError
-from coverslip.learn.labels import Labels, labels_from_names, read_labels
-from coverslip.learn.splits import Split, read_splits
-from coverslip.pipeline.cohort import (
-    Cohort,
-    SplitOptions,
-    choose_folds,
-    choose_split,
-    open_cohort,
-)
+from coverslip.learn.labels import read_labels
 from coverslip.pipeline.folders import prepare_folders
 from coverslip.pipeline.importing import export_pickles, import_pickles
-from coverslip.pipeline.judging import Judged, evaluate_run, gather_folds
-from coverslip.pipeline.learning import LearnOptions, train_model
+from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.predicting import (
     draw_source,
     gather,
@@ -26,9 +17,10 @@ from coverslip.pipeline.predicting import (
     predict_sources,
     write_predictions,
 )
-from coverslip.pipeline.preparing import PREPARED, Preparation, prepare
+from coverslip.pipeline.preparation import Preparation
+from coverslip.pipeline.preparing import prepare
+from coverslip.pipeline.runs import TrainPlan, TrainResult, evaluate, train
 from coverslip.pipeline.table import SlideTable
-from coverslip.prepare.encoders.encoder import Device
 
 
 def tissue(slides: Sequence[Path], preparation: Preparation) -> SlideTable:
@@ -54,159 +46,6 @@ def features_from_patches(
     A folder without images stands for the folders in it; see `prepare_folders`.
     """
     return prepare_folders(folders, preparation)
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What `train` made.
-
-    Attributes:
-        folder: The run's folder.
-        models: The model of each fold, one without folds.
-        judged: Figures on `val` and `test`; with folds on those of each.
-        report: How labels and slides met, and what was left out.
-    """
-
-    folder: Path
-    models: tuple[Path, ...]
-    judged: Mapping[str, Judged]
-    report: str
-
-
-@dataclass(frozen=True)
-class TrainPlan:
-    """What a training is done on, beside its options.
-
-    Attributes:
-        name: Name of the run; its folder is `runs/<name>`.
-        features: Folder of features; the study's only one when not given.
-        splits: How slides are dealt.
-        split_file: A split that exists, in place of dealing.
-        folds: Number of folds; 0 trains one model on one split.
-        tensorboard: Log for TensorBoard too.
-        quiet: Show no progress.
-    """
-
-    name: str = "dmia"
-    features: Path | None = None
-    splits: SplitOptions = field(default_factory=SplitOptions)
-    split_file: Path | None = None
-    folds: int = 0
-    tensorboard: bool = False
-    quiet: bool = False
-
-
-def train(
-    study: Path,
-    labels: Path | None,
-    options: LearnOptions | None = None,
-    plan: TrainPlan | None = None,
-) -> TrainResult:
-    """Train on a study's features and judge on the slides kept apart.
-
-    Args:
-        study: The study folder.
-        labels: CSV `slide_id,label`; None takes labels from names like `tumor_001`.
-        options: Which model, and how.
-        plan: On which features and split.
-
-    Raises:
-        DataError: There are no features, or several folders of them.
-        LabelError: The labels, or the split, cannot be used.
-        ParametersDifferError: The run exists with other data or options.
-    """
-    plan, options = plan or TrainPlan(), options or LearnOptions()
-    folder = store.Study(study).run(plan.name)
-    features_folder = plan.features or only_features(study)
-    cohort = open_cohort(features_folder, _labels(labels, features_folder))
-    splits = _splits(cohort, plan)
-    prepared = features_folder / PREPARED
-    prepare_facts = store.read_json(prepared) if prepared.exists() else None
-    models = []
-    judged: dict[str, Judged] = {}
-    for number, split in enumerate(splits):
-        part = folder if len(splits) == 1 else folder / f"fold_{number}"
-        models.append(
-            train_model(
-                cohort,
-                split,
-                part,
-                options,
-                prepare_facts,
-                tensorboard=plan.tensorboard,
-                quiet=plan.quiet,
-            )
-        )
-        found = evaluate_run(models[-1], cohort, split, part, options.training.device)
-        if len(splits) > 1:
-            found = {f"fold {number} {subset}": j for subset, j in found.items()}
-        judged |= found
-    if len(splits) > 1:
-        gather_folds(folder, models)
-    report = "\n".join([cohort.join.report(), *cohort.left_out.values()])
-    return TrainResult(folder, tuple(models), judged, report)
-
-
-def evaluate(
-    model: Path,
-    labels: Path | None,
-    features_folder: Path,
-    out: Path,
-    device: Device = "auto",
-) -> dict[str, Judged]:
-    """Judge a trained model on labelled slides.
-
-    On the slides of its own study the run's split is used, so that training slides are
-    never counted as test; on other slides all count as test.
-
-    Args:
-        model: A run folder or model file.
-        labels: CSV `slide_id,label`; None takes labels from names.
-        features_folder: Their features.
-        out: Folder for `predictions.csv` and `metrics.json`.
-        device: Where to run.
-    """
-    _, card = open_model(model, "cpu")
-    table = _labels(labels, features_folder, card.classes)
-    cohort = open_cohort(features_folder, table)
-    split: Split = dict.fromkeys(cohort.bags, "test")
-    known = (model if model.is_dir() else model.parent) / "splits.csv"
-    if known.exists():
-        trained = {row["slide_id"]: row["split"] for row in store.read_csv(known)}
-        split |= {s: trained[s] for s in cohort.bags if trained.get(s)}  # type: ignore[misc] # written by us
-    return evaluate_run(model, cohort, split, out, device)
-
-
-def only_features(study: Path) -> Path:
-    """Return a study's folder of features.
-
-    Raises:
-        DataError: There is none, or more than one.
-    """
-    folders = sorted(path for path in study.glob("*/features_*") if path.is_dir())
-    if len(folders) == 1:
-        return folders[0]
-    if not folders:
-        raise DataError(f"{study}: no features in it: run `coverslip features` first")
-    named = ", ".join(str(path) for path in folders)
-    raise DataError(f"{study}: several features: choose one with --features ({named})")
-
-
-def _labels(
-    labels: Path | None, features_folder: Path, classes: Sequence[str] = ()
-) -> Labels:
-    if labels is not None:
-        return read_labels(labels, classes)
-    return labels_from_names(path.stem for path in sorted(features_folder.glob("*.h5")))
-
-
-def _splits(cohort: Cohort, plan: TrainPlan) -> list[Split]:
-    if plan.split_file is not None:
-        rows = [cohort.join.matched[slide_id] for slide_id in cohort.bags]
-        return read_splits(plan.split_file, rows).splits
-    if plan.folds:
-        return choose_folds(cohort, plan.splits, plan.folds)
-    return [choose_split(cohort, plan.splits)]
 
 
 @dataclass(frozen=True)
