@@ -11,9 +11,10 @@ from pydantic import Field
 from coverslip import store
 from coverslip.errors import DataError, MismatchError
 from coverslip.learn.bags import Bag, bag_facts, check_belongs
-from coverslip.learn.labels import Join, Labels, join
+from coverslip.learn.labels import Join, Labels, Row, join
 from coverslip.learn.splits import (
     Split,
+    SplitsFile,
     make_folds,
     make_split,
     read_splits,
@@ -62,6 +63,18 @@ class Cohort:
         ]
 
 
+def features_in(folder: Path) -> list[Path]:
+    """Return the files of features in a folder.
+
+    Raises:
+        DataError: There are none.
+    """
+    paths = sorted(folder.glob("*.h5"))
+    if not paths:
+        raise DataError(f"{folder}: no features there: run `coverslip features` first")
+    return paths
+
+
 def open_cohort(features: Path, labels: Labels) -> Cohort:
     """Open a folder of features and join it with labels.
 
@@ -72,11 +85,7 @@ def open_cohort(features: Path, labels: Labels) -> Cohort:
         DataError: There are no features, or none can be used.
         LabelError: No label belongs to any slide.
     """
-    paths = {path.stem: path for path in sorted(features.glob("*.h5"))}
-    if not paths:
-        raise DataError(
-            f"{features}: no features there: run `coverslip features` first"
-        )
+    paths = {path.stem: path for path in features_in(features)}
     joined = join(labels, paths)
     bags: dict[str, Bag] = {}
     left_out: dict[str, str] = {}
@@ -104,17 +113,22 @@ def _usual_facts(bags: Sequence[Bag]) -> store.Facts:
     return dict(json.loads(counted.most_common(1)[0][0]))
 
 
-def choose_split(
-    cohort: Cohort, options: SplitOptions, split_file: Path | None = None
-) -> Split:
-    """Return the split to use: a file's, the label table's, or a new one.
+def read_split_file(cohort: Cohort, path: Path) -> SplitsFile:
+    """Read a split, or the splits of some folds, that somebody made.
+
+    Raises:
+        LabelError: It is no such file, or a case stands on two sides.
+    """
+    return read_splits(path, _rows(cohort))
+
+
+def choose_split(cohort: Cohort, options: SplitOptions) -> Split:
+    """Return the split to use: the label table's, or a new one.
 
     Raises:
         LabelError: It cannot be made, or a case stands on two sides.
     """
-    rows = [row for key, row in cohort.join.matched.items() if key in cohort.bags]
-    if split_file is not None:
-        return read_splits(split_file, rows).splits[0]
+    rows = _rows(cohort)
     if any(row.split for row in rows):
         return split_from_labels(rows, options.split_seed, options.val_share)
     shares = (
@@ -127,5 +141,8 @@ def choose_split(
 
 def choose_folds(cohort: Cohort, options: SplitOptions, folds: int) -> list[Split]:
     """Return k splits; each slide is tested in exactly one of them."""
-    rows = [row for key, row in cohort.join.matched.items() if key in cohort.bags]
-    return make_folds(rows, folds, options.split_seed, options.val_share)
+    return make_folds(_rows(cohort), folds, options.split_seed, options.val_share)
+
+
+def _rows(cohort: Cohort) -> list[Row]:
+    return [row for key, row in cohort.join.matched.items() if key in cohort.bags]

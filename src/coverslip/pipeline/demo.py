@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from coverslip import store
-from coverslip.cohorts.painted import PaintedCohort, PaintedOptions, paint_cohort
+from coverslip.cohorts.painted.cohort import PaintedCohort, PaintedOptions, paint_cohort
 from coverslip.options import Options
 from coverslip.pipeline import verbs
 from coverslip.pipeline.cohort import SplitOptions

@@ -2,6 +2,7 @@
 
 A task is a callable that can be sent elsewhere; items and results are paths and facts,
 never arrays. One bad item never ends a batch: its error becomes part of its outcome.
+What concerns all items does: a full disk, other parameters than before, no encoder.
 """
 
 import traceback
@@ -10,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from coverslip.errors import DataError, SlideError
+from coverslip.errors import CoverslipError, DataError, SlideError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -72,23 +73,12 @@ def attempt(task: Callable[[Item], Result], item: Item) -> Outcome[Item, Result]
         return Outcome(item, task(item))
     except (SlideError, DataError) as error:
         return Outcome(item, error=str(error))
-    except CORRUPT as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except CoverslipError:
+        raise
+    except Exception as error:  # noqa: BLE001 - libraries raise anything on bad input
+        kind, reason = type(error).__name__, " ".join(str(error).split())
         return Outcome(
             item,
-            error=f"{item}: unexpected {type(error).__name__} ({reason}): please report",
+            error=f"{item}: unexpected {kind} ({reason or kind}): please report it",
             trace=traceback.format_exc(),
         )
-
-
-CORRUPT = (
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What a library may raise on input that nobody foresaw: fatal to one item only."""

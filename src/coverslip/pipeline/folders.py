@@ -6,10 +6,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from coverslip import store
-from coverslip.errors import DataError
+from coverslip.errors import DataError, DuplicateSlideError
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.preparation import Preparation
-from coverslip.pipeline.table import FAILED, SlideTable
+from coverslip.pipeline.table import SlideTable
 from coverslip.prepare.export import IMAGE_SUFFIXES, read_patch_folder
 from coverslip.prepare.features import extract_folder
 
@@ -36,9 +36,14 @@ def prepare_folders(folders: Sequence[Path], preparation: Preparation) -> SlideT
     options = preparation.options.features
     encoder = options.load()
     target = preparation.imported(options.encoder)
+    folder_of: dict[str, Path] = {}
 
     def embed(folder: Path) -> store.Facts:
         slide_id = read_patch_folder(folder).slide_id
+        if (other := folder_of.setdefault(slide_id, folder)) != folder:
+            raise DuplicateSlideError(
+                f"{folder}: has the same slide id as {other}: rename one of them"
+            )
         path = target / f"{slide_id}.h5"
         if path.exists():
             asked = {"encoder": encoder.identity(), "folder": folder.name}
@@ -59,11 +64,13 @@ def prepare_folders(folders: Sequence[Path], preparation: Preparation) -> SlideT
     )
     with bar:
         for outcome in LocalEngine().run(embed, found):
-            facts = outcome.result or {"status": FAILED, "error": outcome.error}
-            if outcome.error is not None:
-                tqdm.write(f"failed: {outcome.error}")
-            slide_id = str(facts.get("slide_id", outcome.item.name))
-            table.note(slide_id, {"path": str(outcome.item), "error": "", **facts})
+            path, facts = outcome.item, outcome.result
+            if facts is None:
+                error = outcome.error or ""
+                table.note_failure(path.name, path, error, outcome.trace)
+            else:
+                where = {"path": str(path.absolute())}
+                table.note(str(facts["slide_id"]), {**where, **facts})
             bar.update()
     table.write()
     return table
@@ -71,7 +78,7 @@ def prepare_folders(folders: Sequence[Path], preparation: Preparation) -> SlideT
 
 def _with_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder: check the path")
+        return [folder]  # told of when its turn comes, so that the others go on
     children = sorted(folder.iterdir())
     if any(child.suffix.lower() in IMAGE_SUFFIXES for child in children):
         return [folder]

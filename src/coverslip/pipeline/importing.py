@@ -5,49 +5,72 @@ from pathlib import Path
 
 import numpy as np
 
+from coverslip import store
+from coverslip.errors import DataError
 from coverslip.interop.pickles import read_pickle_features, write_pickle_features
+from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.preparation import Preparation
+from coverslip.pipeline.table import SlideTable
 from coverslip.prepare.features import Features, check_finite
 
 
-def import_pickles(paths: Sequence[Path], preparation: Preparation) -> list[Path]:
+def import_pickles(paths: Sequence[Path], preparation: Preparation) -> SlideTable:
     """Read pickles of the seed or of DTFD-MIL into `study/imported/features_<encoder>`.
 
     Returns:
-        The files of features that were written.
+        The table of slides; a pickle that asks for more than arrays (nothing in it is
+        run), is damaged, or holds NaN, has failed and says why.
 
     Raises:
-        UnsafePickleError: A pickle asks for more than arrays; nothing in it was run.
-        CorruptFileError: A pickle is damaged.
-        DataError: It holds no features, or NaN.
+        OutputError: The study cannot be written.
     """
     encoder = preparation.options.features.encoder
     folder = preparation.imported(encoder)
-    written = []
-    for path in paths:
+
+    def read(path: Path) -> list[Features]:
+        slides = []
         for slide_id, slide in read_pickle_features(path).items():
-            check_finite(slide.features, f"{path}, {slide_id}")
+            if {"/", "\\"} & set(slide_id) or slide_id.strip(".") == "":
+                raise DataError(
+                    f"{path}: slide id {slide_id!r} is no file name: mend it"
+                )
             facts = {"imported_from": path.name, "encoder": {"name": encoder}}
-            features = slide.features.astype(np.float16)
-            target = folder / f"{slide_id}.h5"
-            Features(slide_id, features, slide.coords, facts).save(target)
-            written.append(target)
-    return written
+            with np.errstate(over="ignore"):  # what is too large becomes infinite
+                features = slide.features.astype(np.float16)
+            check_finite(features, f"{path}, {slide_id}")
+            slides.append(Features(slide_id, features, slide.coords, facts))
+        return slides
+
+    table = SlideTable.open(preparation.study.slides_csv)
+    for outcome in LocalEngine().run(read, paths):
+        path = outcome.item
+        if outcome.error is not None:
+            slide_id = store.slide_id_of(path)
+            table.note_failure(slide_id, path, outcome.error, outcome.trace)
+        for features in outcome.result or []:
+            features.save(folder / f"{features.slide_id}.h5")
+            facts = {"path": str(path.absolute()), "patches": len(features)}
+            table.note(features.slide_id, {**facts, "status": "features"})
+    table.write()
+    return table
 
 
-def export_pickles(preparation: Preparation) -> list[Path]:
-    """Write the seed's pickles beside a study's features, in `pickles/`.
+def export_pickles(folder: Path) -> list[Path]:
+    """Write the seed's pickles beside the features in a folder, in `pickles/`.
 
     Patches are named as `coverslip patches --jpeg` would name their files.
+
+    Returns:
+        The pickles.
+
+    Raises:
+        CorruptFileError: Some file of features is damaged.
     """
-    folder = preparation.features_folder
     written = []
     for path in sorted(folder.glob("*.h5")):
         features = Features.load(path)
-        target = folder / "pickles" / f"{features.slide_id}.pkl"
-        write_pickle_features(
-            target, features.slide_id, features.features, _names(features)
-        )
+        target = folder / "pickles" / f"{path.stem}.pkl"
+        write_pickle_features(target, path.stem, features.features, _names(features))
         written.append(target)
     return written
 

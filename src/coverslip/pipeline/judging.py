@@ -100,7 +100,7 @@ def evaluate_run(
     judged = {}
     for subset in ("val", "test"):
         part = [p for p in predictions if split[p.slide_id] == subset]
-        if part:
+        if any(p.probabilities is not None for p in part):
             judged[subset] = judge(part, cohort, card)
             _draw(out / "figures" / f"roc_{subset}.png", subset, judged[subset])
     rows = [prediction_row(p, card, cohort, split) for p in predictions]
@@ -125,11 +125,9 @@ def _draw(path: Path, subset: str, judged: Judged) -> None:
 
 
 def judge(predictions: Sequence[Prediction], cohort: Cohort, card: ModelCard) -> Judged:
-    """Judge the predictions of some slides at the model's threshold."""
+    """Judge the predictions of some slides, not all bare, at the model's threshold."""
     rows = cohort.join.matched
     seen = [p for p in predictions if p.probabilities is not None]
-    if not seen:
-        raise DataError("no slide of this subset has tissue: nothing can be judged")
     labels = np.array([card.classes.index(rows[p.slide_id].label) for p in seen])
     chances = np.array([p.probabilities for p in seen])
     metrics = evaluate(labels, chances, card.threshold, card.classes)

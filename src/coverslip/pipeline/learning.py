@@ -95,6 +95,7 @@ def train_model(
     if config.exists():
         store.check_same(config, store.read_json(config)["made_with"], made_with)
         if (folder / MODEL_FILE).exists():
+            (folder / STATE_FILE).unlink(missing_ok=True)
             return folder / MODEL_FILE
     write_splits(folder / "splits.csv", [split], cohort.join.matched.values())
     store.write_json(config, {"made_with": made_with, "left_out": cohort.left_out})
@@ -146,8 +147,9 @@ def _advance(
     )
     with bar:
         for row in trainer.epochs():
-            save_state(folder / STATE_FILE, trainer, made_with)
+            # in this order, so that a state never has an epoch that the log has not
             store.write_csv(folder / "log.csv", list(row), trainer.progress.log)
+            save_state(folder / STATE_FILE, trainer, made_with)
             bar.update()
             bar.set_postfix(auc=f"{row['val_auc']:.3f}", loss=f"{row['val_loss']:.3f}")
             if writer is not None:

@@ -16,11 +16,11 @@ from coverslip.learn.prediction import Prediction, predict_bag
 from coverslip.pipeline.judging import prediction_columns, prediction_row
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.preparing import prepare
-from coverslip.pipeline.table import FAILED, SlideTable
+from coverslip.pipeline.table import FAILED, SlideTable, tell_failure
 from coverslip.prepare.features import Features
 from coverslip.prepare.patches import Patches
 from coverslip.show.figures import draw_patches
-from coverslip.show.heatmap import PatchShape, draw_heatmap, write_patch_scores
+from coverslip.show.heatmap import PatchShape, draw_heatmap, patch_scores
 from coverslip.slides.finding import find_slides, open_slide
 
 
@@ -93,7 +93,11 @@ def gather(
         if place.suffix == ".h5" and place.is_file():
             sources.append(Source(place.stem, features=place))
         elif (place / "slides.csv").is_file():
-            sources += _from_study(place, card)
+            known = _from_study(place, card)
+            for source in known:
+                if source.error:
+                    tell_failure(source.error)
+            sources += known
         elif place.is_dir() and any(place.glob("*.h5")):
             sources += [Source(p.stem, features=p) for p in sorted(place.glob("*.h5"))]
         else:
@@ -144,8 +148,9 @@ def predict_sources(
                 check_belongs(bag, card.features, "the model")
             yield source, bag, predict_bag(model, bag, card.partitions)
         except (DataError, MismatchError) as error:
-            tqdm.write(f"failed: {source.features}: {error}")
-            message = f"{source.features}: {error}"
+            named = isinstance(error, DataError)
+            message = str(error) if named else f"{source.features}: {error}"
+            tell_failure(message)
             yield replace(source, error=message), None, None
 
 
@@ -173,7 +178,10 @@ def write_predictions(
 def draw_source(
     source: Source, bag: Bag, prediction: Prediction, card: ModelCard, folder: Path
 ) -> Path | None:
-    """Draw one slide's heatmap and write its patch scores.
+    """Draw one slide's heatmap and write its patch scores, unless they are there.
+
+    The table of scores is written last: where it is there and says the same, the
+    pictures beside it are whole and up to date.
 
     Returns:
         The picture; None for a slide without patches.
@@ -184,9 +192,17 @@ def draw_source(
     """
     if prediction.probabilities is None or bag.coords is None:
         return None
-    table = folder / f"{source.slide_id}.csv"
-    write_patch_scores(table, prediction, bag.coords, card.classes)
+    table, picture, patches = (
+        folder / f"{source.slide_id}{end}" for end in (".csv", ".png", "_patches.png")
+    )
+    said = replace(prediction, slide_id=source.slide_id)
+    scores = patch_scores(said, bag.coords, card.classes)
+    complete = all(path.exists() for path in (table, picture, patches))
+    if complete and table.read_text("utf-8", "replace") == scores:
+        return picture
+    table.unlink(missing_ok=True)
     if source.slide is None or source.patches is None:
+        store.write_text(table, scores)
         raise SlideError(
             f"{source.slide_id}: its slide is not known: give the slide or the study"
         )
@@ -196,11 +212,10 @@ def draw_source(
         f", probability of {card.classes[-1]} {prediction.probabilities[-1]:.3f}"
     )
     shape = PatchShape(bag.coords, scale.l0_size, card.classes[-1])
-    picture = folder / f"{source.slide_id}.png"
     with open_slide(source.slide, Mpp(scale.l0_mpp)) as slide:
         draw_heatmap(picture, slide, prediction, shape, title)
-        patches = folder / f"{source.slide_id}_patches.png"
-        draw_patches(patches, slide, scale, prediction, coords=bag.coords)
+        draw_patches(patches, slide, scale, said, coords=bag.coords)
+    store.write_text(table, scores)
     return picture
 
 

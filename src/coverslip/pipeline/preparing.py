@@ -18,9 +18,9 @@ from tqdm import tqdm
 from coverslip import store
 from coverslip.errors import DataError
 from coverslip.geometry import Mpp
-from coverslip.pipeline.engine import LocalEngine
+from coverslip.pipeline.engine import LocalEngine, Outcome
 from coverslip.pipeline.preparation import PREPARED, Preparation
-from coverslip.pipeline.table import FAILED, NO_TISSUE, SlideTable
+from coverslip.pipeline.table import NO_TISSUE, SlideTable
 from coverslip.prepare.annotations import read_polygons_geojson
 from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.export import export_patches
@@ -62,6 +62,7 @@ def prepare(
         DataError: No slide was found.
         DuplicateSlideError: Two slides have the same id.
         EncoderError: The encoder cannot be loaded.
+        ParametersDifferError: The study holds results of other options.
         OutputError: The study cannot be written.
     """
     paths = find_slides([Path(place) for place in slides])
@@ -90,24 +91,20 @@ def _each(
     bar = tqdm(total=len(paths), desc=title, unit="slide", disable=preparation.quiet)
     with bar:
         for outcome in preparation.engine.run(task, paths):
-            slide_id = store.slide_id_of(outcome.item)
-            if outcome.error is None:
-                table.note(slide_id, {"error": "", **(outcome.result or {})})
+            if _note(table, outcome):
                 good.append(outcome.item)
-            else:
-                _note_failure(table, outcome.item, outcome.error, outcome.trace)
             bar.update()
     return sorted(good, key=paths.index)
 
 
-def _note_failure(
-    table: SlideTable, path: Path, error: str, trace: str | None = None
-) -> None:
-    facts = {"path": str(path), "status": FAILED, "error": error}
-    table.note(store.slide_id_of(path), facts)
-    tqdm.write(f"failed: {error}")
-    if trace is not None:
-        store.write_text(table.path.with_name(f"error_{path.stem}.txt"), trace)
+def _note(table: SlideTable, outcome: Outcome[Path, store.Facts]) -> bool:
+    """Write down what became of a slide; say whether it went well."""
+    path, slide_id = outcome.item, store.slide_id_of(outcome.item)
+    if outcome.error is not None:
+        table.note_failure(slide_id, path, outcome.error, outcome.trace)
+        return False
+    table.note(slide_id, outcome.result or {})
+    return True
 
 
 def lay_slide(
@@ -120,7 +117,7 @@ def lay_slide(
     """
     with preparation.scales.open(path) as slide:
         facts: store.Facts = {
-            "path": str(path),
+            "path": str(path.absolute()),
             "width": slide.l0_size[0],
             "height": slide.l0_size[1],
             "mpp": slide.l0_mpp,
@@ -223,11 +220,7 @@ def _embed_all(
     with bar:
         task = partial(embed_slide, preparation, encoder, progress=bar.update)
         for done, outcome in enumerate(LocalEngine().run(task, paths), start=1):
-            slide_id = store.slide_id_of(outcome.item)
-            if outcome.error is None:
-                table.note(slide_id, {"error": "", **(outcome.result or {})})
-            else:
-                _note_failure(table, outcome.item, outcome.error, outcome.trace)
+            _note(table, outcome)
             bar.set_postfix_str(f"{done}/{len(paths)} slides")
 
 

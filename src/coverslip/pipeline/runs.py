@@ -8,13 +8,15 @@ from coverslip import store
 from coverslip.errors import DataError
 from coverslip.learn.checkpoint import load_model
 from coverslip.learn.labels import Labels, labels_from_names, read_labels
-from coverslip.learn.splits import Split, read_splits
+from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import (
     Cohort,
     SplitOptions,
     choose_folds,
     choose_split,
+    features_in,
     open_cohort,
+    read_split_file,
 )
 from coverslip.pipeline.judging import Judged, evaluate_run, gather_folds
 from coverslip.pipeline.learning import LearnOptions, train_model
@@ -85,7 +87,7 @@ def train(
     folder = store.Study(study).run(plan.name)
     features_folder = plan.features or only_features(study)
     cohort = open_cohort(features_folder, _labels(labels, features_folder))
-    splits = _splits(cohort, plan)
+    splits, notes = _splits(cohort, plan)
     prepared = features_folder / PREPARED
     prepare_facts = store.read_json(prepared) if prepared.exists() else None
     models = []
@@ -109,7 +111,8 @@ def train(
         judged |= found
     if len(splits) > 1:
         gather_folds(folder, models)
-    report = "\n".join([cohort.join.report(), *cohort.left_out.values()])
+    left_out = (f"left out: {reason}" for reason in cohort.left_out.values())
+    report = "\n".join([cohort.join.report(), *left_out, *notes])
     return TrainResult(folder, tuple(models), judged, report)
 
 
@@ -163,13 +166,19 @@ def _labels(
 ) -> Labels:
     if labels is not None:
         return read_labels(labels, classes)
-    return labels_from_names(path.stem for path in sorted(features_folder.glob("*.h5")))
+    return labels_from_names(path.stem for path in features_in(features_folder))
 
 
-def _splits(cohort: Cohort, plan: TrainPlan) -> list[Split]:
+def _splits(cohort: Cohort, plan: TrainPlan) -> tuple[list[Split], list[str]]:
+    """Return the splits, and what a file of splits leaves unsaid."""
     if plan.split_file is not None:
-        rows = [cohort.join.matched[slide_id] for slide_id in cohort.bags]
-        return read_splits(plan.split_file, rows).splits
+        read = read_split_file(cohort, plan.split_file)
+        notes = {"in no split": read.unplaced, "unknown to the labels": read.unknown}
+        return read.splits, [
+            f"{plan.split_file}: {len(ids)} slides {what} (first: {ids[0]})"
+            for what, ids in notes.items()
+            if ids
+        ]
     if plan.folds:
-        return choose_folds(cohort, plan.splits, plan.folds)
-    return [choose_split(cohort, plan.splits)]
+        return choose_folds(cohort, plan.splits, plan.folds), []
+    return [choose_split(cohort, plan.splits)], []

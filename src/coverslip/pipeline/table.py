@@ -1,9 +1,12 @@
 """The table of slides: what is known of each, and what became of it."""
 
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tqdm import tqdm
 
 from coverslip import store
 
@@ -27,16 +30,25 @@ COLUMNS = (
 )
 FAILED = "failed"
 NO_TISSUE = "no tissue"
+STAGES = ("tissue", "patches", "features")
+"""What a slide's status says: the last stage that was done, in this order."""
 PATIENCE = 2.0
 """Seconds between two writings of the table while a batch runs."""
 
 
 @dataclass
 class SlideTable:
-    """`slides.csv`: one row a slide. The files themselves say what is complete."""
+    """`slides.csv`: one row a slide. The files themselves say what is complete.
+
+    Attributes:
+        path: The file.
+        rows: By slide id.
+        asked: Slides that were worked on since the table was opened.
+    """
 
     path: Path
     rows: dict[str, dict[str, object]] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
     _written: float = 0.0
 
     @classmethod
@@ -50,11 +62,33 @@ class SlideTable:
         return cls(path, rows)
 
     def note(self, slide_id: str, facts: Mapping[str, object]) -> None:
-        """Add facts to a slide's row; the file follows within seconds."""
+        """Add facts to a slide's row; the file follows within seconds.
+
+        A stage that was found done does not take the status back to it.
+        """
         row = self.rows.setdefault(slide_id, {"slide_id": slide_id})
-        row.update(facts)
+        before = str(row.get("status"))
+        row.update({"error": "", **facts})
+        if {before, now := str(row.get("status"))} <= set(STAGES):
+            row["status"] = max(before, now, key=STAGES.index)
+        self.asked.add(slide_id)
         if time.monotonic() - self._written > PATIENCE:
             self.write()
+
+    def note_failure(
+        self, slide_id: str, path: Path, error: str, trace: str | None = None
+    ) -> None:
+        """Say in the table, and to the person who waits, why a slide failed.
+
+        The trace of an error that nobody foresaw goes into a file of its own.
+        """
+        if trace is not None:
+            told = self.path.with_name(f"error_{slide_id}.txt")
+            store.write_text(told, trace)
+            error = f"{error} with {told}"
+        where = str(path.absolute())
+        self.note(slide_id, {"path": where, "status": FAILED, "error": error})
+        tell_failure(error)
 
     def write(self) -> None:
         """Write the table, sorted by slide."""
@@ -63,10 +97,11 @@ class SlideTable:
         )
         self._written = time.monotonic()
 
-    def failed(self, slide_ids: list[str]) -> dict[str, str]:
-        """Return the error of each of these slides that failed."""
-        return {
-            slide_id: str(self.rows[slide_id].get("error", ""))
-            for slide_id in slide_ids
-            if self.rows[slide_id].get("status") == FAILED
-        }
+    def with_status(self, status: str) -> list[str]:
+        """Return which of the slides that were worked on have this status."""
+        return sorted(k for k in self.asked if self.rows[k].get("status") == status)
+
+
+def tell_failure(error: str) -> None:
+    """Print why a slide failed, above the progress bars."""
+    tqdm.write(f"failed: {error}", file=sys.stderr)

@@ -20,7 +20,7 @@ from coverslip.pipeline.predicting import (
 from coverslip.pipeline.preparation import Preparation
 from coverslip.pipeline.preparing import prepare
 from coverslip.pipeline.runs import TrainPlan, TrainResult, evaluate, train
-from coverslip.pipeline.table import SlideTable
+from coverslip.pipeline.table import FAILED, SlideTable, tell_failure
 
 
 def tissue(slides: Sequence[Path], preparation: Preparation) -> SlideTable:
@@ -63,9 +63,14 @@ class PredictResult:
     pictures: tuple[Path, ...] = ()
 
     @property
-    def all_failed(self) -> bool:
-        """Whether no slide came through."""
-        return not any(status in {"ok", "no tissue"} for status in self.rows.values())
+    def failed(self) -> tuple[str, ...]:
+        """The slides that did not come through."""
+        return tuple(k for k, s in self.rows.items() if s not in {"ok", "no tissue"})
+
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """The slides without tissue."""
+        return tuple(k for k, status in self.rows.items() if status == "no tissue")
 
 
 def predict(
@@ -137,6 +142,7 @@ def heatmap(
         try:
             picture = draw_source(source, bag, prediction, card, out)
         except (SlideError, DataError) as error:
+            tell_failure(str(error))
             rows[source.slide_id] = str(error)
             continue
         rows[source.slide_id] = "ok" if picture else "no tissue"
@@ -170,11 +176,16 @@ def run(
         preparation: How slides are prepared, and the study for it all.
         options: Which model, and how.
         plan: On which split.
+
+    Raises:
+        DataError: No slide could be prepared; or as `features`, `train`, `heatmap`.
     """
     plan = plan or TrainPlan()
     if labels is not None:
         read_labels(labels)  # a wrong table is better told of before an hour of work
     table = features(slides, preparation)
+    if len(table.with_status(FAILED)) == len(table.asked):
+        raise DataError(f"{table.path}: no slide could be prepared: see column error")
     plan = replace(plan, features=preparation.features_folder)
     trained = train(preparation.out, labels, options, plan)
     tested = [
@@ -182,13 +193,10 @@ def run(
         for row in store.read_csv(trained.models[0].parent / "predictions.csv")
         if row["split"] == "test"
     ]
-    drawn = heatmap(
-        trained.models[0],
-        [preparation.out],
-        preparation.study.root / "heatmaps",
-        preparation,
-        tested,
-    )
+    if not tested:
+        return RunResult(table, trained, ())
+    folder = preparation.study.root / "heatmaps"
+    drawn = heatmap(trained.models[0], [preparation.out], folder, preparation, tested)
     return RunResult(table, trained, drawn.pictures)
 
 

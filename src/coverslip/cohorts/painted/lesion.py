@@ -12,11 +12,11 @@ import numpy.typing as npt
 from numpy.random import Generator
 from shapely.geometry import Polygon
 
-from coverslip.cohorts.painted_cells import LYMPHOCYTE, SPINDLE, Library, tumour
-from coverslip.cohorts.painted_clusters import Dyes, lay_cluster
-from coverslip.cohorts.painted_layers import Layers, Stain, finished_eosin
-from coverslip.cohorts.painted_pixels import Gray, averaged, blurred, times
-from coverslip.cohorts.painted_shapes import (
+from coverslip.cohorts.painted.cells import LYMPHOCYTE, SPINDLE, Library, tumour
+from coverslip.cohorts.painted.clusters import Dyes, lay_cluster
+from coverslip.cohorts.painted.layers import Layers, Stain, finished_eosin
+from coverslip.cohorts.painted.pixels import Gray, averaged, blurred, times
+from coverslip.cohorts.painted.shapes import (
     fill,
     press_ellipse,
     scattered,

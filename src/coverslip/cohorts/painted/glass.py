@@ -5,7 +5,7 @@ import numpy.typing as npt
 from numpy.random import Generator
 from shapely.geometry import LineString, Polygon
 
-from coverslip.cohorts.painted_pixels import (
+from coverslip.cohorts.painted.pixels import (
     Gray,
     blurred,
     enlarged,
@@ -13,7 +13,7 @@ from coverslip.cohorts.painted_pixels import (
     times,
     value_noise,
 )
-from coverslip.cohorts.painted_shapes import fill
+from coverslip.cohorts.painted.shapes import fill
 from coverslip.slides.slide import RGB
 
 INKS = np.array([(40, 62, 168), (42, 44, 52), (36, 128, 84)])

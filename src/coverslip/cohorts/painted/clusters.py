@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.random import Generator
 
-from coverslip.cohorts.painted_cells import BENIGN, ENDOTHELIUM, Library
-from coverslip.cohorts.painted_pixels import Gray
-from coverslip.cohorts.painted_regions import COARSE, Regions
-from coverslip.cohorts.painted_shapes import (
+from coverslip.cohorts.painted.cells import BENIGN, ENDOTHELIUM, Library
+from coverslip.cohorts.painted.pixels import Gray
+from coverslip.cohorts.painted.regions import COARSE, Regions
+from coverslip.cohorts.painted.shapes import (
     Points,
     press_ellipse,
     rotation,

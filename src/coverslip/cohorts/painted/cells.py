@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.random import Generator
 
-from coverslip.cohorts.painted_pixels import Field, Gray, blurred
-from coverslip.cohorts.painted_shapes import Points
+from coverslip.cohorts.painted.pixels import Field, Gray, blurred
+from coverslip.cohorts.painted.shapes import Points
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from shapely.geometry import Polygon
 
-from coverslip.cohorts.painted_pixels import (
+from coverslip.cohorts.painted.pixels import (
     Field,
     Gray,
     averaged,
@@ -19,7 +19,7 @@ from coverslip.cohorts.painted_pixels import (
     ramp,
     value_noise,
 )
-from coverslip.cohorts.painted_shapes import fill
+from coverslip.cohorts.painted.shapes import fill
 
 COARSE = 8
 """Level-0 px in one pixel of the maps of regions."""

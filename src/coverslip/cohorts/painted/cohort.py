@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coverslip.cohorts.painted_slide import PaintedOptions, PaintedSlide, paint_slide
+from coverslip.cohorts.painted.slide import PaintedOptions, PaintedSlide, paint_slide
 from coverslip.cohorts.pyramid import write_pyramid
 from coverslip.prepare.annotations import write_asap_xml
 from coverslip.store import Facts, check_same, read_json, write_csv, write_json

@@ -8,7 +8,7 @@ from shapely import affinity, voronoi_polygons
 from shapely.geometry import MultiPoint, Point, Polygon
 from shapely.ops import unary_union
 
-from coverslip.cohorts.painted_pixels import Gray
+from coverslip.cohorts.painted.pixels import Gray
 from coverslip.errors import OptionError
 
 Points = npt.NDArray[np.float64]

@@ -12,15 +12,15 @@ import numpy.typing as npt
 from numpy.random import Generator
 from shapely.geometry import Polygon
 
-from coverslip.cohorts.painted_cells import (
+from coverslip.cohorts.painted.cells import (
     CENTROBLAST,
     LYMPHOCYTE,
     SPINDLE,
     Library,
     sample,
 )
-from coverslip.cohorts.painted_clusters import Dyes, lay_inclusions, lay_vessels
-from coverslip.cohorts.painted_pixels import (
+from coverslip.cohorts.painted.clusters import Dyes, lay_inclusions, lay_vessels
+from coverslip.cohorts.painted.pixels import (
     Field,
     Gray,
     averaged,
@@ -30,8 +30,8 @@ from coverslip.cohorts.painted_pixels import (
     light_through,
     times,
 )
-from coverslip.cohorts.painted_regions import COARSE, Regions
-from coverslip.cohorts.painted_shapes import (
+from coverslip.cohorts.painted.regions import COARSE, Regions
+from coverslip.cohorts.painted.shapes import (
     Points,
     fill,
     scattered,

@@ -5,8 +5,8 @@ import openslide
 import pytest
 import shapely
 
-from coverslip.cohorts.painted import PaintedOptions, paint_cohort, paint_slide
-from coverslip.cohorts.painted_slide import PaintedSlide
+from coverslip.cohorts.painted.cohort import PaintedOptions, paint_cohort, paint_slide
+from coverslip.cohorts.painted.slide import PaintedSlide
 from coverslip.errors import ParametersDifferError
 from coverslip.prepare.annotations import read_annotations
 from coverslip.store import read_csv

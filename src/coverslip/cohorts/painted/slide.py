@@ -7,11 +7,11 @@ from pydantic import Field as Option
 from pydantic import field_validator
 from shapely.geometry import Polygon
 
-from coverslip.cohorts.painted_glass import add_fold, add_ink, on_glass
-from coverslip.cohorts.painted_layers import Stain, paint_layers
-from coverslip.cohorts.painted_lesion import paint_lesions
-from coverslip.cohorts.painted_regions import lay_regions
-from coverslip.cohorts.painted_shapes import lesion_outlines, tissue_pieces
+from coverslip.cohorts.painted.glass import add_fold, add_ink, on_glass
+from coverslip.cohorts.painted.layers import Stain, paint_layers
+from coverslip.cohorts.painted.lesion import paint_lesions
+from coverslip.cohorts.painted.regions import lay_regions
+from coverslip.cohorts.painted.shapes import lesion_outlines, tissue_pieces
 from coverslip.options import Options
 from coverslip.slides.slide import RGB
 
@@ -72,10 +72,11 @@ def paint_slide(
     if lesions:
         outlines = lesion_outlines(tumour, tissue, options.lesion_share)
         paint_lesions(tumour, image, layers, stain, outlines)
-    folded, inked = artefacts.random(2) < (options.fold_share, options.ink_share)
+    draw, fold, glass, ink = artefacts.spawn(4)
+    folded, inked = draw.random(2) < (options.fold_share, options.ink_share)
     if folded:
-        add_fold(artefacts.spawn(1)[0], image, tissue)
-    image = on_glass(artefacts.spawn(1)[0], image)
+        add_fold(fold, image, tissue)
+    image = on_glass(glass, image)
     if inked:
-        add_ink(artefacts.spawn(1)[0], image, tissue)
+        add_ink(ink, image, tissue)
     return PaintedSlide(image, tissue, outlines)

@@ -1,0 +1,1 @@
+"""A painted cohort: slides of synthetic tissue with lesions whose place is known."""
