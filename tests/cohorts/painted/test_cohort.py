@@ -78,7 +78,7 @@ def test_only_what_is_missing_is_painted(cohort, monkeypatch):
         painted.append(1)
         return paint_slide(*args, **kwargs)
 
-    monkeypatch.setattr("coverslip.cohorts.painted.paint_slide", watched)
+    monkeypatch.setattr("coverslip.cohorts.painted.cohort.paint_slide", watched)
     lost.unlink()
     paint_cohort(cohort.folder, SMALL)
     assert lost.read_bytes() == before
@@ -91,7 +91,7 @@ def test_a_failure_is_raised_and_leaves_no_table(tmp_path, monkeypatch):
     def broken(*_: object, **__: object) -> PaintedSlide:
         raise MemoryError
 
-    monkeypatch.setattr("coverslip.cohorts.painted.paint_slide", broken)
+    monkeypatch.setattr("coverslip.cohorts.painted.cohort.paint_slide", broken)
     with pytest.raises(MemoryError):
         paint_cohort(tmp_path, SMALL, workers=2)
     assert not (tmp_path / "labels.csv").exists()
@@ -109,7 +109,7 @@ def test_labels_are_balanced_but_cannot_be_guessed_from_the_number(
 ):
     """The share of positive cases is as asked, and their places look drawn."""
     empty = PaintedSlide(np.zeros((16, 16, 3), np.uint8), (), ())
-    monkeypatch.setattr("coverslip.cohorts.painted.paint_slide", lambda *_, **__: empty)
+    monkeypatch.setattr("coverslip.cohorts.painted.cohort.paint_slide", lambda *_, **__: empty)
     options = PaintedOptions(n_slides=200, positive_share=share)
     rows = paint_cohort(tmp_path, options).rows
     labels = {row.case_id: row.label == "tumor" for row in rows}
