@@ -1,6 +1,8 @@
-"""Fixtures shared by all tests: where the real data lies, and a quiet single thread."""
+"""Fixtures shared by all tests: the real data, and one small cohort run end to end."""
 
 import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,3 +18,57 @@ def real_data() -> Path:
     if not (folder / "MANIFEST.md").is_file():
         pytest.skip(f"no real data at {folder}: set COVERSLIP_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory):
+    """Ten tiny slides of two colours with labels; do not write there."""
+    from coverslip.testing import slide_cohort
+
+    return slide_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture(scope="session")
+def finished(cohort, tmp_path_factory) -> Path:
+    """Return the study of a finished `coverslip run` on `cohort`; do not write there."""
+    from coverslip.cli import main
+    from coverslip.testing import fake_encoder_known
+    from studies import run_arguments
+
+    study = tmp_path_factory.mktemp("finished") / "study"
+    with fake_encoder_known(), pytest.raises(SystemExit) as left:
+        main(run_arguments(cohort, study, "--quiet"))
+    assert left.value.code == 0
+    return study
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaints(self) -> list[str]:
+        """The lines that tell of something wrong."""
+        return self.err.splitlines()
+
+
+@pytest.fixture
+def cli(capsys) -> Iterator[Callable[..., Ran]]:
+    """Return the command line, in this process, with the encoder `fake` known to it."""
+    from coverslip.cli import main
+    from coverslip.testing import fake_encoder_known
+
+    def call(*arguments: object) -> Ran:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return Ran(int(left.value.code or 0), said.out, said.err)
+
+    with fake_encoder_known():
+        yield call

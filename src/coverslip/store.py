@@ -14,17 +14,20 @@ there is whole: killing the program at any instant loses the file in hand, no ot
 
 import csv
 import errno
+import io
 import json
 import os
+import re
 import socket
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 import numpy.typing as npt
 
 from coverslip.errors import (
@@ -101,6 +104,8 @@ class Study:
 def writing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; move it into place when all went well.
 
+    A file that would come out the same is left as it is, its time of change too.
+
     Raises:
         OutputError: The folder cannot be made or written, or the disk is full.
     """
@@ -109,13 +114,16 @@ def writing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear_dead_parts(path.parent)
         yield part
-        part.replace(path)
-    except OSError as error:
-        if error.errno in _DISK_ERRORS:
-            raise OutputError(_cannot_write(path, error)) from error
+        if not _same_content(part, path):
+            part.replace(path)
+    except (OSError, RuntimeError) as error:
+        if (code := _errno_of(error)) in _DISK_ERRORS:
+            reason = f"{os.strerror(code)}): {_DISK_ERRORS[code]}"
+            raise OutputError(f"{path}: cannot write ({reason}") from error
         raise
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none where the folder cannot be made
+            part.unlink()
 
 
 _DISK_ERRORS = {
@@ -127,12 +135,21 @@ _DISK_ERRORS = {
     errno.EISDIR: "a folder stands where the file should be",
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "free some of your quota and run the same command again",
+    errno.EFBIG: "choose a disk that takes files of this size",
+    errno.ENAMETOOLONG: "shorten the name",
 }
 
 
-def _cannot_write(path: Path, error: OSError) -> str:
-    remedy = _DISK_ERRORS[error.errno or 0]
-    return f"{path}: cannot write ({error.strerror}): {remedy}"
+def _errno_of(error: OSError | RuntimeError) -> int:
+    """Return what the system said was wrong; HDF5 says it in its message only."""
+    told = re.search(r"errno = (\d+)", str(error))
+    return getattr(error, "errno", None) or (int(told[1]) if told else 0)
+
+
+def _same_content(one: Path, other: Path) -> bool:
+    if not other.is_file() or one.stat().st_size != other.stat().st_size:
+        return False
+    return one.read_bytes() == other.read_bytes()
 
 
 def _clear_dead_parts(folder: Path) -> None:
@@ -150,6 +167,8 @@ _SWEPT: set[Path] = set()
 
 
 def _alive(pid: int) -> bool:
+    if sys.platform == "win32":  # there, signal 0 would interrupt the process
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -203,29 +222,45 @@ def read_csv(path: Path, required: Sequence[str] = ()) -> list[dict[str, str]]:
         path: A comma-, semicolon- or tab-separated file with a header.
         required: Columns that must be there.
 
+    Returns:
+        A dictionary a row; a cell that is missing at the end of a row is empty.
+
     Raises:
-        DataError: The file is missing, empty, not text, or lacks a column.
+        DataError: The file is missing, empty, not text, lacks a column or has it twice,
+            or a row has more cells than the header.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        lines = _table(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file: check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a readable text table ({error})") from None
-    lines = [line for line in text.splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{path}: not a readable table ({error}): save it as CSV in UTF-8"
+        ) from None
     if not lines:
         raise DataError(f"{path}: empty: it needs a header line and rows")
-    separator = max(",;\t", key=lines[0].count)
-    header, *body = csv.reader(lines, delimiter=separator)
-    names = [name.strip().lower() for name in header]
-    if missing := [name for name in required if name not in names]:
+    names, body = [name.lower() for name in lines[0]], lines[1:]
+    for fault, count in (("no", 0), ("more than one", 2)):
+        if wrong := [name for name in required if min(names.count(name), 2) == count]:
+            raise DataError(
+                f"{path}: {fault} column {', '.join(wrong)}: its columns are "
+                f"{', '.join(names)}"
+            )
+    if long := [row for row in body if any(row[len(names) :])]:
         raise DataError(
-            f"{path}: no column {', '.join(missing)}: its columns are {', '.join(names)}"
+            f"{path}: more cells than the header has in {', '.join(long[0])}: put cells "
+            "with separators in them in quotes"
         )
-    return [
-        {name: cell.strip() for name, cell in zip(names, row, strict=False)}
-        for row in body
-    ]
+    return [dict(zip_longest(names, row[: len(names)], fillvalue="")) for row in body]
+
+
+def _table(text: str) -> list[list[str]]:
+    """Split a text table into stripped cells, without its empty rows."""
+    header = next(filter(None, map(str.strip, text.splitlines())), "")
+    separator = max(",;\t", key=header.count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    stripped = ([cell.strip() for cell in row] for row in rows)
+    return [row for row in stripped if any(row)]
 
 
 def write_h5(
@@ -278,9 +313,21 @@ def read_facts(path: Path) -> Facts:
 
 
 def facts_of(file: h5py.File) -> Facts:
-    """Return how an open HDF5 file was made; empty for a file of another program."""
+    """Return how an open HDF5 file was made; empty for a file of another program.
+
+    Raises:
+        CorruptFileError: What it says is damaged.
+    """
     text = file.attrs.get(FACTS)
-    return dict(json.loads(text)) if isinstance(text, str) else {}
+    if not isinstance(text, str):
+        return {}
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise CorruptFileError(
+            f"{file.filename}: its attribute {FACTS} is damaged ({error}): delete it and "
+            "run the same command again"
+        ) from None
 
 
 def check_same(path: Path, made_with: Facts, asked: Facts) -> None:
@@ -289,25 +336,29 @@ def check_same(path: Path, made_with: Facts, asked: Facts) -> None:
     Raises:
         ParametersDifferError: Some parameter differs; the message names each.
     """
-    differing = [
-        f"{key} was {made_with.get(key)!r}, now {value!r}"
-        for key, value in asked.items()
-        if _plain(made_with.get(key)) != _plain(value)
-    ]
-    if differing:
+    differing = [_difference(key, made_with.get(key), asked[key]) for key in asked]
+    named = [text for texts in differing for text in texts]
+    if named:
+        more = f"; and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
         raise ParametersDifferError(
-            f"{path}: made with other parameters ({'; '.join(differing)}): "
+            f"{path}: made with other parameters ({'; '.join(named[:_SHOWN])}{more}): "
             "use another --out folder, or delete what was made"
         )
+
+
+_SHOWN = 5
+
+
+def _difference(name: str, was: object, now: object) -> list[str]:
+    """Name what differs; of two dictionaries, only the members that do."""
+    was, now = _plain(was), _plain(now)
+    if isinstance(was, dict) and isinstance(now, dict):
+        keys = dict.fromkeys([*was, *now])
+        parts = [_difference(f"{name}.{k}", was.get(k), now.get(k)) for k in keys]
+        return [text for part in parts for text in part]
+    return [] if was == now else [f"{name} was {was!r}, now {now!r}"]
 
 
 def _plain(value: object) -> object:
     """Return a value as it looks after a trip through JSON."""
     return json.loads(json.dumps(value))
-
-
-def json_attribute(value: object) -> str | int | float:
-    """Return a value as TRIDENT stores attributes: None as 'None', the rest as is."""
-    if isinstance(value, (str, int, float, np.integer, np.floating)):
-        return value.item() if isinstance(value, np.generic) else value
-    return "None" if value is None else json.dumps(value)

@@ -1,6 +1,7 @@
 """Small stand-ins, public: test your own code on them without slides or weights.
 
 slide_file    a real pyramidal TIFF with a square of tissue on glass
+slide_cohort  a folder of such slides in two colours, and their labels
 fake_encoder  an encoder that is instant and knows colours
 toy_cohort    features of slides with a planted class, and their labels
 FakeEngine    an engine that remembers what it was asked to do
@@ -26,6 +27,7 @@ from coverslip.prepare.features import Features
 
 GLASS = 243
 TISSUE = (196, 118, 176)
+LESION = (150, 90, 190)
 
 FAKE = Card(
     name="fake",
@@ -43,31 +45,67 @@ FAKE = Card(
 def slide_file(
     path: Path,
     *,
-    size: int = 1024,
+    size: int | tuple[int, int] = 1024,
     l0_mpp: float | None = 0.5,
     tissue: tuple[int, int, int, int] | None = (256, 256, 768, 768),
+    colour: tuple[int, int, int] = TISSUE,
     seed: int = 0,
 ) -> Path:
     """Write a slide: noisy tissue in a rectangle, glass around it.
 
     Args:
         path: The file, `.tif`.
-        size: Side in pixels.
+        size: Side in pixels, or width and height.
         l0_mpp: Micrometres per pixel; None writes no scale.
         tissue: Left, top, right, bottom of the tissue; None leaves the glass bare.
+        colour: Mean colour of the tissue.
         seed: Draws the noise.
 
     Returns:
         The file.
     """
     rng = np.random.default_rng(seed)
-    picture = np.full((size, size, 3), GLASS, np.uint8)
+    width, height = (size, size) if isinstance(size, int) else size
+    picture = np.full((height, width, 3), GLASS, np.uint8)
     if tissue is not None:
         left, top, right, bottom = tissue
-        noise = rng.integers(-20, 21, (bottom - top, right - left, 3))
-        picture[top:bottom, left:right] = np.array(TISSUE) + noise
+        piece = picture[top:bottom, left:right]
+        piece[:] = np.array(colour) + rng.integers(-20, 21, piece.shape)
     write_pyramid(path, picture, l0_mpp)
     return path
+
+
+@dataclass(frozen=True)
+class SlideCohort:
+    """A folder of slides, and the table of their labels."""
+
+    slides: Path
+    labels: Path
+
+
+def slide_cohort(folder: Path, *, slides: int = 10, size: int = 1024) -> SlideCohort:
+    """Write slides `slide_00.tif`, ...: every other one is `tumor`, in another colour.
+
+    Args:
+        folder: Takes the folder `slides` and the table `labels.csv`.
+        slides: How many.
+        size: Side of each in pixels; a quarter of its area is tissue.
+    """
+    box = (size // 4, size // 4, size * 3 // 4, size * 3 // 4)
+    rows = []
+    for number in range(slides):
+        slide_id, positive = f"slide_{number:02d}", number % 2 == 1
+        slide_file(
+            folder / "slides" / f"{slide_id}.tif",
+            size=size,
+            tissue=box,
+            colour=LESION if positive else TISSUE,
+            seed=number,
+        )
+        rows.append({"slide_id": slide_id, "label": "tumor" if positive else "normal"})
+    labels = folder / "labels.csv"
+    store.write_csv(labels, ["slide_id", "label"], rows)
+    return SlideCohort(folder / "slides", labels)
 
 
 class FakeNetwork(nn.Module):
@@ -90,12 +128,14 @@ def load(_weights: Path | None = None) -> tuple[Card, nn.Module]:
 
 @contextmanager
 def fake_encoder_known() -> Iterator[str]:
-    """Within this block the registry knows the encoder `fake`."""
+    """Within this block, which may hold another, the registry knows `fake`."""
+    before = dict(registry.ENCODERS)
     registry.ENCODERS["fake"] = (FAKE, __name__)
     try:
         yield "fake"
     finally:
-        del registry.ENCODERS["fake"]
+        registry.ENCODERS.clear()
+        registry.ENCODERS.update(before)
 
 
 @dataclass(frozen=True)

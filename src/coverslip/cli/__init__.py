@@ -5,7 +5,9 @@ and loads no torch.
 """
 
 import importlib
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
@@ -66,6 +68,10 @@ def cli() -> None:
     """
 
 
+TRACE = "COVERSLIP_TRACE"
+"""Environment variable: when set, an unexpected error shows where it came from."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one line and a code that is not 0."""
     try:
@@ -78,4 +84,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except CoverslipError as error:
         click.echo(f"coverslip: error: {error}", err=True)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - nobody should have to read a traceback
+        if os.environ.get(TRACE):
+            traceback.print_exc()
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        click.echo(
+            f"coverslip: unexpected error: {reason}: please report it, with what the "
+            f"same command prints when {TRACE}=1 is set",
+            err=True,
+        )
         sys.exit(1)

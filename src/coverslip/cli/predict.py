@@ -7,7 +7,12 @@ from typing import Any
 import click
 
 from coverslip.cli.options import Command, options_of
-from coverslip.cli.prepare import FEATURE_NAMES, input_options, preparation_from
+from coverslip.cli.prepare import (
+    ANNOTATIONS,
+    FEATURE_NAMES,
+    input_options,
+    preparation_from,
+)
 from coverslip.pipeline import verbs
 from coverslip.prepare.features import FeatureOptions
 
@@ -50,10 +55,8 @@ def predict(
     """
     folder = study or out.with_name(f"{out.stem}_study")
     result = verbs.predict(model, inputs, out, preparation_from(folder, given))
-    _tell(result)
     click.echo(f"predictions: {result.out}")
-    if result.all_failed:
-        sys.exit(1)
+    _report(result)
 
 
 @click.command()
@@ -63,6 +66,7 @@ def predict(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder to write to."
 )
 @STUDY
+@ANNOTATIONS
 @click.option("--slide", "only", multiple=True, help="Draw only this slide id.")
 @running_options
 @input_options
@@ -72,6 +76,7 @@ def heatmap(
     out: Path,
     study: Path | None,
     only: tuple[str, ...],
+    annotations: Path | None,
     **given: Any,  # noqa: ANN401 - click's
 ) -> None:
     """Draw where MODEL looked on INPUTS (slides, or a study), one picture a slide.
@@ -80,15 +85,21 @@ def heatmap(
     """
     folder = study or out / "study"
     preparation = preparation_from(folder, given)
-    result = verbs.heatmap(model, inputs, out, preparation, only)
-    _tell(result)
+    result = verbs.heatmap(
+        model, inputs, out, preparation, only, annotations=annotations
+    )
     for picture in result.pictures:
-        click.echo(picture)
-    if result.all_failed:
+        click.echo(f"heatmap: {picture}")
+    _report(result)
+
+
+def _report(result: verbs.PredictResult) -> None:
+    """Say what became of the slides; leave with 1 when all failed."""
+    total, failed, bare = len(result.rows), len(result.failed), len(result.bare)
+    click.echo(
+        f"{total - failed} of {total} slides done"
+        + (f", {bare} without tissue" if bare else "")
+        + (f", {failed} failed" if failed else "")
+    )
+    if failed == total:
         sys.exit(1)
-
-
-def _tell(result: verbs.PredictResult) -> None:
-    for slide_id, status in result.rows.items():
-        if status != "ok":
-            click.echo(f"{slide_id}: {status}", err=True)

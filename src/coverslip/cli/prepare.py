@@ -12,12 +12,11 @@ from coverslip.geometry import Mpp
 from coverslip.pipeline import verbs
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
-from coverslip.pipeline.table import SlideTable
+from coverslip.pipeline.table import FAILED, NO_TISSUE, SlideTable
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions
 from coverslip.slides.finding import Scales, read_scales
-from coverslip.store import slide_id_of
 
 PLACES = click.argument(
     "slides", nargs=-1, required=True, type=click.Path(path_type=Path)
@@ -29,6 +28,12 @@ OUT = click.option(
     help="Study folder; made when it is not there.",
 )
 QUIET = click.option("--quiet", is_flag=True, help="Show no progress.")
+ANNOTATIONS = click.option(
+    "--annotations",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of annotations (ASAP XML, GeoJSON) named after the slides: outlined "
+    "in the heatmaps.",
+)
 FEATURE_NAMES = {"workers": "readers"}
 PATCH_NAMES = {"mpp": "target_mpp"}
 tissue_options = options_of(TissueOptions)
@@ -104,7 +109,7 @@ def tissue(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: 
     Writes outlines (tissue/SLIDE.geojson), thumbnails with the outlines drawn, and the
     table slides.csv into the study folder.
     """
-    _report(verbs.tissue(slides, preparation_from(out, given)), slides)
+    report(verbs.tissue(slides, preparation_from(out, given)))
 
 
 @click.command()
@@ -119,7 +124,7 @@ def patches(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa:
 
     Writes coordinates that CLAM's and TRIDENT's users can read as they are.
     """
-    _report(verbs.patches(slides, preparation_from(out, given)), slides)
+    report(verbs.patches(slides, preparation_from(out, given)))
 
 
 @click.command()
@@ -148,29 +153,29 @@ def features(
     pickles (.pkl), which are imported; nothing in them is run.
     """
     preparation = preparation_from(out, given)
+    made = preparation.features_folder
     if all(place.suffix in {".pkl", ".pickle"} for place in slides):
-        for path in verbs.import_pickles(slides, preparation):
-            click.echo(path)
-        return
-    verb = verbs.features_from_patches if from_patches else verbs.features
-    table = verb(slides, preparation)
+        table = verbs.import_pickles(slides, preparation)
+    elif from_patches:
+        table = verbs.features_from_patches(slides, preparation)
+        made = preparation.imported(preparation.options.features.encoder)
+    else:
+        table = verbs.features(slides, preparation)
     if pickle:
-        for path in verbs.export_pickles(preparation):
+        for path in verbs.export_pickles(made):
             click.echo(path)
-    _report(table, slides)
+    report(table)
 
 
-def _report(table: SlideTable, slides: tuple[Path, ...]) -> None:
-    """Say what became of the slides; leave with 1 when all failed."""
-    named = {slide_id_of(place) for place in slides if place.is_file()}
-    rows = {k: r for k, r in table.rows.items() if k in named or not named}
-    failed = [k for k, row in rows.items() if row.get("status") == "failed"]
-    bare = [k for k, row in rows.items() if row.get("status") == "no tissue"]
+def report(table: SlideTable) -> None:
+    """Say what became of the slides asked for; leave with 1 when all failed."""
+    failed, bare = table.with_status(FAILED), table.with_status(NO_TISSUE)
+    total = len(table.asked)
     click.echo(
-        f"{len(rows) - len(failed)} of {len(rows)} slides done"
+        f"{total - len(failed)} of {total} slides done"
         + (f", {len(bare)} without tissue" if bare else "")
         + (f", {len(failed)} failed" if failed else "")
         + f": {table.path}"
     )
-    if failed and len(failed) == len(rows):
+    if len(failed) == total:
         sys.exit(1)

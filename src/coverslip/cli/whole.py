@@ -16,6 +16,7 @@ from coverslip.cli.learn import (
 )
 from coverslip.cli.options import options_of, pick
 from coverslip.cli.prepare import (
+    ANNOTATIONS,
     OUT,
     PLACES,
     QUIET,
@@ -23,6 +24,7 @@ from coverslip.cli.prepare import (
     input_options,
     patch_options,
     preparation_from,
+    report,
     tissue_options,
 )
 from coverslip.pipeline import verbs
@@ -34,6 +36,7 @@ from coverslip.pipeline.demo import demo as run_demo
 @PLACES
 @label_options
 @OUT
+@ANNOTATIONS
 @learn_options
 @feature_options
 @patch_options
@@ -51,15 +54,12 @@ def run(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN
         preparation_from(out, given),
         options_from(given),
         plan_from(given),
+        annotations=given["annotations"],
     )
     tell(result.trained)
     for picture in result.pictures:
         click.echo(f"heatmap: {picture}")
-    failed = [
-        k for k, row in result.table.rows.items() if row.get("status") == "failed"
-    ]
-    for slide_id in failed:
-        click.echo(f"failed: {result.table.rows[slide_id]['error']}", err=True)
+    report(result.table)
 
 
 @click.command()

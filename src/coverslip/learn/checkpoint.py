@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from coverslip import store
 from coverslip.errors import CorruptFileError, DataError
@@ -66,10 +66,22 @@ def save_model(folder: Path, model: MILModel, card: ModelCard) -> Path:
     path = folder / MODEL_FILE
     facts = {"format": FORMAT, **asdict(card)}
     tensors = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    with store.writing(path) as part:
-        save_file(tensors, part, {store.FACTS: json.dumps(facts)})
     store.write_json(folder / "model.json", facts)
+    with store.writing(path) as part:  # last: a run with a model in it is complete
+        part.write_bytes(save(tensors, {store.FACTS: json.dumps(facts)}))
     return path
+
+
+def model_file(path: Path) -> Path:
+    """Return the model file that a run folder, or the file itself, stands for.
+
+    Raises:
+        DataError: There is no model there.
+    """
+    file = path / MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(f"{file}: no model there: give a run folder, or a {MODEL_FILE}")
+    return file
 
 
 def load_model(
@@ -85,10 +97,7 @@ def load_model(
         DataError: There is no model there, or it is from a newer coverslip.
         CorruptFileError: It is damaged, or not a model of coverslip.
     """
-    if path.is_dir():
-        path = path / MODEL_FILE
-    if not path.is_file():
-        raise DataError(f"{path}: no model there: give a run folder, or a {MODEL_FILE}")
+    path = model_file(path)
     try:
         with safe_open(path, "pt", device=str(device)) as file:
             facts = json.loads((file.metadata() or {})[store.FACTS])
@@ -102,7 +111,7 @@ def load_model(
         model = build(card.model, card.in_dim, len(card.classes), options)
         model.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:200]
         raise CorruptFileError(
             f"{path}: damaged, or not a model of coverslip ({reason}): train again, or "
             "copy it again"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from coverslip import store
 from coverslip.errors import CorruptFileError
@@ -37,7 +37,7 @@ def save_state(path: Path, trainer: Trainer, made_with: store.Facts) -> None:
     facts |= {"since_best": progress.since_best, "made_with": made_with}
     whole = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     with store.writing(path) as part:
-        save_file(whole, part, {store.FACTS: json.dumps(facts)})
+        part.write_bytes(save(whole, {store.FACTS: json.dumps(facts)}))
 
 
 def restore_state(path: Path, trainer: Trainer, made_with: store.Facts) -> bool:
@@ -53,11 +53,19 @@ def restore_state(path: Path, trainer: Trainer, made_with: store.Facts) -> bool:
         with safe_open(path, "pt") as file:
             facts = json.loads((file.metadata() or {})[store.FACTS])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, KeyError, ValueError) as error:
+        store.check_same(path, facts["made_with"], made_with)
+        _restore(trainer, facts, tensors)
+    except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise CorruptFileError(
-            f"{path}: damaged ({error}): delete it to train from the beginning"
+            f"{path}: damaged ({reason}): delete it to train from the beginning"
         ) from None
-    store.check_same(path, facts["made_with"], made_with)
+    return True
+
+
+def _restore(
+    trainer: Trainer, facts: store.Facts, tensors: dict[str, torch.Tensor]
+) -> None:
     groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "adam": {}}
     for key, value in tensors.items():
         group, _, name = key.partition("/")
@@ -75,7 +83,6 @@ def restore_state(path: Path, trainer: Trainer, made_with: store.Facts) -> bool:
         best_weights={k: v.to(trainer.device) for k, v in groups["best"].items()},
         since_best=facts["since_best"],
     )
-    return True
 
 
 def _moments(

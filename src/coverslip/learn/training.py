@@ -20,7 +20,7 @@ from pydantic import Field
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from coverslip.errors import LabelError
+from coverslip.errors import DataError, LabelError
 from coverslip.learn.bags import Bag, bag_tensor
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.prediction import predict_bag
@@ -132,7 +132,11 @@ class Trainer:
         return tired or self.progress.epoch >= self.options.epochs
 
     def epochs(self) -> Iterator[dict[str, float]]:
-        """Train epoch by epoch, yielding the row of the log after each."""
+        """Train epoch by epoch, yielding the row of the log after each.
+
+        Raises:
+            DataError: Losses or weights are no longer finite.
+        """
         while not self.done:
             row = self._epoch(self.progress.epoch)
             self.progress.epoch += 1
@@ -162,6 +166,12 @@ class Trainer:
             f"loss_{name}": float(total) / len(self.train)
             for name, total in totals.items()
         }
+        sound = all(weights.isfinite().all() for weights in self.model.parameters())
+        if not sound or not all(map(math.isfinite, losses.values())):
+            raise DataError(
+                f"training diverged in epoch {epoch + 1} (loss or weights are no longer "
+                f"finite): ask for a lower --lr than {self.options.lr:g}"
+            )
         return {"epoch": epoch + 1, "lr": lr, **losses, **self._validate()}
 
     def _step(self, item: Labelled, epoch: int) -> dict[str, torch.Tensor]:

@@ -20,8 +20,8 @@ from coverslip.prepare.annotations import read_annotations, tumor_share
 class DemoOptions(Options):
     """How large the demo is."""
 
-    slides: int = Field(60, ge=12, description="slides to paint")
-    epochs: int = Field(40, ge=1, description="most passes over the training slides")
+    slides: int = Field(80, ge=12, description="slides to paint")
+    epochs: int = Field(60, ge=1, description="most passes over the training slides")
     seed: int = Field(0, ge=0, description="draws slides, split and model")
 
 
@@ -93,11 +93,19 @@ def demo(
         quiet=quiet,
     )
     learn = LearnOptions.preset(
-        "dmia", training={"epochs": options.epochs, "seed": options.seed}
+        "dmia",
+        training={"epochs": options.epochs, "patience": None, "seed": options.seed},
     )
     split = SplitOptions(val_share=0.2, test_share=0.35, split_seed=options.seed)
     plan = verbs.TrainPlan(name="demo", splits=split, quiet=quiet)
-    ran = verbs.run([cohort.slides], cohort.labels_csv, preparation, learn, plan)
+    ran = verbs.run(
+        [cohort.slides],
+        cohort.labels_csv,
+        preparation,
+        learn,
+        plan,
+        annotations=cohort.annotations,
+    )
     return DemoResult(cohort, ran, hot_patches(cohort, ran, preparation))
 
 

@@ -12,7 +12,7 @@ from coverslip.errors import DataError
 from coverslip.judge.intervals import Interval, auc_interval, proportion_interval
 from coverslip.judge.metrics import Metrics, evaluate, null_for_nan
 from coverslip.learn.bags import check_belongs
-from coverslip.learn.checkpoint import ModelCard, load_model
+from coverslip.learn.checkpoint import ModelCard, load_model, model_file
 from coverslip.learn.prediction import Prediction, predict_bag
 from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import Cohort
@@ -105,10 +105,13 @@ def evaluate_run(
             _draw(out / "figures" / f"roc_{subset}.png", subset, judged[subset])
     rows = [prediction_row(p, card, cohort, split) for p in predictions]
     store.write_csv(out / "predictions.csv", prediction_columns(card), rows)
-    facts = {subset: result.facts() for subset, result in judged.items()}
     store.write_json(
         out / "metrics.json",
-        {"model": str(model_path.name), "left_out": dict(cohort.left_out), **facts},
+        {
+            "model": "/".join(model_file(model_path).parts[-2:]),
+            "left_out": dict(cohort.left_out),
+            **{subset: result.facts() for subset, result in judged.items()},
+        },
     )
     return judged
 

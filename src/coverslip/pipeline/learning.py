@@ -1,10 +1,10 @@
 """Train a model on a labelled cohort, into a run folder that can be taken up again."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from coverslip import store
@@ -38,6 +38,19 @@ class LearnOptions(Options):
         default_factory=dict, description="options of the model, key=value"
     )
     training: TrainOptions = Field(default_factory=TrainOptions)
+
+    @model_validator(mode="after")
+    def _the_model_takes_its_options(self) -> Self:
+        self.of_model()
+        return self
+
+    def of_model(self) -> Options:
+        """Return the model's options, the defaults filled in.
+
+        Raises:
+            OptionError: The model is unknown, or does not take these options.
+        """
+        return entry(self.model).options(**self.model_options)
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> "LearnOptions":  # noqa: ANN401
@@ -91,16 +104,15 @@ def train_model(
         "classes": list(cohort.join.labels.classes),
         "split": dict(sorted(split.items())),
     }
-    config = folder / "config.json"
-    if config.exists():
+    config, state = folder / "config.json", folder / STATE_FILE
+    if (folder / MODEL_FILE).exists():
         store.check_same(config, store.read_json(config)["made_with"], made_with)
-        if (folder / MODEL_FILE).exists():
-            (folder / STATE_FILE).unlink(missing_ok=True)
-            return folder / MODEL_FILE
+        state.unlink(missing_ok=True)
+        return folder / MODEL_FILE
+    trainer = _trainer(cohort, split, options)
+    restore_state(state, trainer, made_with)
     write_splits(folder / "splits.csv", [split], cohort.join.matched.values())
     store.write_json(config, {"made_with": made_with, "left_out": cohort.left_out})
-    trainer = _trainer(cohort, split, options)
-    restore_state(folder / STATE_FILE, trainer, made_with)
     _advance(trainer, folder, made_with, tensorboard=tensorboard, quiet=quiet)
     model = trainer.finish()
     card = _card(model, trainer, cohort, options, prepare)
@@ -108,7 +120,7 @@ def train_model(
         folder / "figures" / "training.png", store.read_csv(folder / "log.csv")
     )
     path = save_model(folder, model, card)
-    (folder / STATE_FILE).unlink(missing_ok=True)
+    state.unlink(missing_ok=True)
     return path
 
 
@@ -120,10 +132,9 @@ def _trainer(cohort: Cohort, split: Split, options: LearnOptions) -> Trainer:
             "training: no slide with patches: label more, or split otherwise"
         )
     in_dim = train[0].bag.features.shape[1]
-    model_options = entry(options.model).options(**options.model_options)
     classes = cohort.join.labels.classes
     seed = options.training.seed
-    model = build(options.model, in_dim, len(classes), model_options, seed)
+    model = build(options.model, in_dim, len(classes), options.of_model(), seed)
     mean, deviation = feature_statistics(item.bag for item in train)
     model.standardise.set(torch.from_numpy(mean), torch.from_numpy(deviation))
     return Trainer(model, train, val, options.training)
@@ -190,7 +201,7 @@ def _card(
     best = trainer.progress.best
     return ModelCard(
         model=options.model,
-        options=entry(options.model).options(**options.model_options).facts(),
+        options=options.of_model().facts(),
         in_dim=model.in_dim,
         classes=cohort.join.labels.classes,
         features=cohort.facts,

@@ -1,9 +1,11 @@
 """Predict slides nobody has labelled, from raw files or a study, and draw heatmaps."""
 
+import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from shapely.geometry import Polygon
 from tqdm import tqdm
 
 from coverslip import store
@@ -17,6 +19,7 @@ from coverslip.pipeline.judging import prediction_columns, prediction_row
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.preparing import prepare
 from coverslip.pipeline.table import FAILED, SlideTable, tell_failure
+from coverslip.prepare.annotations import read_annotations
 from coverslip.prepare.features import Features
 from coverslip.prepare.patches import Patches
 from coverslip.show.figures import draw_patches
@@ -176,12 +179,19 @@ def write_predictions(
 
 
 def draw_source(
-    source: Source, bag: Bag, prediction: Prediction, card: ModelCard, folder: Path
+    source: Source,
+    bag: Bag,
+    prediction: Prediction,
+    card: ModelCard,
+    folder: Path,
+    *,
+    annotations: Path | None = None,
 ) -> Path | None:
     """Draw one slide's heatmap and write its patch scores, unless they are there.
 
     The table of scores is written last: where it is there and says the same, the
-    pictures beside it are whole and up to date.
+    pictures beside it are whole and up to date. With annotations (a folder of files
+    named after the slides) they are drawn anew, and what was annotated is outlined.
 
     Returns:
         The picture; None for a slide without patches.
@@ -197,7 +207,8 @@ def draw_source(
     )
     said = replace(prediction, slide_id=source.slide_id)
     scores = patch_scores(said, bag.coords, card.classes)
-    complete = all(path.exists() for path in (table, picture, patches))
+    outlines = _outlines(source.slide_id, annotations)
+    complete = not outlines and all(p.exists() for p in (table, picture, patches))
     if complete and table.read_text("utf-8", "replace") == scores:
         return picture
     table.unlink(missing_ok=True)
@@ -211,12 +222,21 @@ def draw_source(
         f"{source.slide_id}: predicted {prediction.decide(card.classes, card.threshold)}"
         f", probability of {card.classes[-1]} {prediction.probabilities[-1]:.3f}"
     )
-    shape = PatchShape(bag.coords, scale.l0_size, card.classes[-1])
+    shape = PatchShape(bag.coords, scale.l0_size, card.classes[-1], outlines)
     with open_slide(source.slide, Mpp(scale.l0_mpp)) as slide:
         draw_heatmap(picture, slide, prediction, shape, title)
         draw_patches(patches, slide, scale, said, coords=bag.coords)
     store.write_text(table, scores)
     return picture
+
+
+def _outlines(slide_id: str, annotations: Path | None) -> tuple[Polygon, ...]:
+    """Return what was annotated on a slide, when there is a file named after it."""
+    if annotations is None:
+        return ()
+    for path in sorted(annotations.glob(f"{glob.escape(slide_id)}.*")):
+        return read_annotations(path).lesions
+    return ()
 
 
 def open_model(path: Path, device: str) -> tuple[MILModel, ModelCard]:

@@ -42,7 +42,7 @@ from coverslip.slides.finding import find_slides
 from coverslip.slides.overview import read_overview
 from coverslip.slides.slide import Slide
 
-MASK_SUFFIXES = (".geojson", ".json", ".png", ".tif", ".tiff", ".jpg")
+MASK_SUFFIXES = (".geojson", ".json", ".png", ".tif", ".tiff")
 
 
 def prepare(
@@ -165,7 +165,9 @@ def ensure_tissue(slide: Slide, preparation: Preparation) -> Tissue:
         outlines = [polygon for _, polygon in read_polygons_geojson(mask)]
         tissue = tissue_from_outlines(slide, outlines, options.mask_mpp, asked)
     else:
-        tissue = tissue_from_mask(slide, read_mask_image(mask, slide), asked)
+        tissue = tissue_from_mask(
+            slide, read_mask_image(mask, slide, options.mask_mpp), asked
+        )
     picture, _ = read_overview(slide, Mpp(options.mask_mpp))
     with store.writing(preparation.study.thumbnail(slide.slide_id)) as part:
         drawn = cv2.cvtColor(draw_outlines(picture, tissue), cv2.COLOR_RGB2BGR)
@@ -237,7 +239,7 @@ def embed_slide(
     """
     slide_id = store.slide_id_of(path)
     patches = Patches.load(preparation.patching.patches(slide_id))
-    target = preparation.patching.features(encoder.card.name, slide_id)
+    target = preparation.features_folder / f"{slide_id}.h5"
     status = {"status": "features" if len(patches) else NO_TISSUE}
     if target.exists():
         asked = features_made_with(

@@ -110,6 +110,8 @@ def heatmap(
     out: Path,
     preparation: Preparation,
     only: Sequence[str] = (),
+    *,
+    annotations: Path | None = None,
 ) -> PredictResult:
     """Draw where the model looked on each slide, and write every patch's scores.
 
@@ -119,6 +121,7 @@ def heatmap(
         out: Folder of the pictures and tables.
         preparation: For raw slides: where and how fast they are prepared.
         only: Slide ids to draw; all when empty.
+        annotations: Folder of annotations named after the slides, to be outlined.
 
     Raises:
         DataError: Model or inputs cannot be used at all, or an id is unknown.
@@ -140,7 +143,9 @@ def heatmap(
             rows[source.slide_id] = source.error
             continue
         try:
-            picture = draw_source(source, bag, prediction, card, out)
+            picture = draw_source(
+                source, bag, prediction, card, out, annotations=annotations
+            )
         except (SlideError, DataError) as error:
             tell_failure(str(error))
             rows[source.slide_id] = str(error)
@@ -165,6 +170,8 @@ def run(
     preparation: Preparation,
     options: LearnOptions | None = None,
     plan: TrainPlan | None = None,
+    *,
+    annotations: Path | None = None,
 ) -> RunResult:
     """Do everything: slides and labels in, a judged model and heatmaps out.
 
@@ -176,6 +183,7 @@ def run(
         preparation: How slides are prepared, and the study for it all.
         options: Which model, and how.
         plan: On which split.
+        annotations: Folder of annotations named after the slides, to be outlined.
 
     Raises:
         DataError: No slide could be prepared; or as `features`, `train`, `heatmap`.
@@ -196,7 +204,14 @@ def run(
     if not tested:
         return RunResult(table, trained, ())
     folder = preparation.study.root / "heatmaps"
-    drawn = heatmap(trained.models[0], [preparation.out], folder, preparation, tested)
+    drawn = heatmap(
+        trained.models[0],
+        [preparation.out],
+        folder,
+        preparation,
+        tested,
+        annotations=annotations,
+    )
     return RunResult(table, trained, drawn.pictures)
 
 

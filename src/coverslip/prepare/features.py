@@ -6,7 +6,7 @@ JPEG is written. A folder of exported patches can be read in the slide's place.
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,12 @@ from coverslip.options import Options
 from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.encoders.registry import load_encoder
 from coverslip.prepare.export import read_image, read_patch_folder
-from coverslip.prepare.patches import Coordinates, Patches
+from coverslip.prepare.patches import (
+    Coordinates,
+    Patches,
+    PatchOptions,
+    trident_attributes,
+)
 from coverslip.slides.reading import read_patch
 from coverslip.slides.slide import RGB, Slide
 
@@ -76,6 +81,7 @@ class Features:
         coords: (N, 2) level-0 top-left corners in the same order; None when unknown.
         facts: Encoder, its weights' hash, and the patching.
         names: (N,) file names, of patches that came from files.
+        attributes: What other programs expect on the coordinates.
     """
 
     slide_id: str
@@ -83,6 +89,7 @@ class Features:
     coords: Coordinates | None
     facts: store.Facts
     names: tuple[str, ...] = field(default=())
+    attributes: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -92,13 +99,17 @@ class Features:
         arrays: dict[str, npt.NDArray[Any]] = {"features": self.features}
         if self.coords is not None:
             arrays["coords"] = self.coords
-        attributes = {
-            "name": self.slide_id,
-            "encoder": self.facts.get("encoder", {}).get("name", "unknown"),
-            "savetodir": str(path.parent),
-        }
-        facts = {"slide_id": self.slide_id, **self.facts}
-        store.write_h5(path, arrays, facts, {"features": attributes})
+        place = {"name": self.slide_id, "savetodir": str(path.parent)}
+        encoder = self.facts.get("encoder", {}).get("name", "unknown")
+        store.write_h5(
+            path,
+            arrays,
+            {"slide_id": self.slide_id, **self.facts},
+            {
+                "features": {"encoder": encoder, **place},
+                "coords": {**self.attributes, **place},
+            },
+        )
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -117,8 +128,8 @@ class Features:
             coords = (
                 np.asarray(file["coords"][:], np.int64) if "coords" in file else None
             )
-        if features.ndim == 3 and len(features) == 1:
-            features = features[0]
+        features = _one_bag(features)
+        coords = None if coords is None else _one_bag(coords)
         floating = np.issubdtype(features.dtype, np.floating)
         if (
             not floating
@@ -131,6 +142,11 @@ class Features:
             )
         check_finite(features, str(path))
         return cls(facts.pop("slide_id", path.stem), features, coords, facts)
+
+
+def _one_bag(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return (N, D) of (1, N, D), as some programs write it."""
+    return array[0] if array.ndim == 3 and len(array) == 1 else array
 
 
 def _mapped(path: Path, dataset: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - h5py
@@ -149,8 +165,9 @@ def check_finite(features: npt.NDArray[Any], name: str) -> None:
     bad = ~np.isfinite(features).all(axis=1)
     if bad.any():
         raise DataError(
-            f"{name}: {int(bad.sum())} of {len(bad)} patches have NaN or infinite "
-            "features: delete it and make the features again (fp32 if they were fp16)"
+            f"{name}: features of {int(bad.sum())} of {len(bad)} patches are NaN, "
+            "infinite or beyond float16: delete what is there and make them again, with "
+            "--precision fp32"
         )
 
 
@@ -190,6 +207,7 @@ def extract_features(
         DataError: The encoder returns NaN or infinity.
     """
     options = options or FeatureOptions()
+    overlap = PatchOptions(**patches.facts["options"]).overlap
     l0_corners = [(int(x), int(y)) for x, y in patches.coords]
     batches = _batches(
         l0_corners, lambda l0_xy: read_patch(slide, l0_xy, patches.scale), options
@@ -202,6 +220,7 @@ def extract_features(
             **features_made_with(patches, encoder.identity(), patches.facts["options"]),
             "scale": patches.scale.facts(),
         },
+        attributes=trident_attributes(patches.scale, patches.l0_size, overlap),
     )
 
 
@@ -234,7 +253,8 @@ def _embed(
 ) -> npt.NDArray[np.float16]:
     parts = [np.empty((0, encoder.card.dim), np.float16)]
     for batch in batches:
-        part = encoder.embed(batch).astype(np.float16)
+        with np.errstate(over="ignore"):  # infinity is refused in the next line
+            part = encoder.embed(batch).astype(np.float16)
         check_finite(part, name)
         parts.append(part)
         if progress is not None:

@@ -6,7 +6,6 @@ whole grid in one pass from the integral image of the tissue mask, with real-val
 corners, so that it is exact for any scale.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -210,28 +209,39 @@ def _interpolate(
 
 def peer_attributes(
     scale: Scale, slide: Slide, overlap: int, path: Path
-) -> Mapping[str, Any]:
-    """Return the attributes that CLAM's and TRIDENT's readers expect on `coords`."""
-    level_width, level_height = slide.level_sizes[scale.level]
+) -> dict[str, Any]:
+    """Return the attributes that CLAM's and TRIDENT's readers expect on `coords`.
+
+    Both know a `patch_size`, and mean different things when pixels are resampled: it is
+    TRIDENT's, the size after resampling. What CLAM would read from `patch_level` is
+    `lv_size` of the scale.
+    """
+    level_size = np.array(slide.level_sizes[scale.level])
     return {
-        # CLAM
-        "patch_size": scale.size,
         "patch_level": scale.level,
         "downsample": np.array([slide.downsamples[scale.level]] * 2),
-        "downsampled_level_dim": np.array([level_width, level_height]),
-        "level_dim": np.array([level_width, level_height]),
-        "name": slide.slide_id,
+        "downsampled_level_dim": level_size,
+        "level_dim": level_size,
         "save_path": str(path.parent),
-        # TRIDENT
-        "patch_size_level0": round(scale.l0_size),
-        "level0_magnification": round(magnification(scale.l0_mpp)),
-        "target_magnification": round(magnification(scale.asked_mpp)),
-        "overlap": overlap,
+        **trident_attributes(scale, slide.l0_size, overlap),
+        "name": slide.slide_id,
         "savetodir": str(path.parent),
-        "level0_width": slide.l0_size[0],
-        "level0_height": slide.l0_size[1],
-        # coverslip
         "target_mpp": float(scale.asked_mpp),
         "achieved_mpp": float(scale.achieved_mpp),
         "level0_mpp": float(scale.l0_mpp),
+    }
+
+
+def trident_attributes(
+    scale: Scale, l0_size: tuple[int, int], overlap: int
+) -> dict[str, int]:
+    """Return the numbers that TRIDENT's readers expect on `coords`; all are integers."""
+    return {
+        "patch_size": scale.size,
+        "patch_size_level0": round(scale.l0_size),
+        "level0_magnification": max(1, round(magnification(scale.l0_mpp))),
+        "target_magnification": max(1, round(magnification(scale.asked_mpp))),
+        "overlap": overlap,
+        "level0_width": l0_size[0],
+        "level0_height": l0_size[1],
     }

@@ -1,35 +1,33 @@
 """The thumbnail that shows a person what was taken for tissue."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 
 from coverslip.prepare.tissue import Tissue
 from coverslip.slides.slide import RGB
 
+GREEN, GREY = (0, 140, 0), (150, 150, 150)
+
 
 def draw_outlines(picture: RGB, tissue: Tissue) -> RGB:
-    """Draw the outlines (green) and boxes (grey) on a picture of the tissue's bounds."""
-    drawn = np.ascontiguousarray(picture)
-    px_height, px_width = picture.shape[:2]
+    """Return a picture of the tissue's bounds with outlines (green) and boxes (grey)."""
+    drawn = picture.copy()
+    px_size = np.array(picture.shape[1::-1])
     bounds = tissue.bounds
-    scale = np.array([px_width / bounds.l0_width, px_height / bounds.l0_height])
-    origin = np.array([bounds.l0_x, bounds.l0_y])
+    l0_origin = np.array([bounds.l0_x, bounds.l0_y])
+    px_per_l0 = px_size / [bounds.l0_width, bounds.l0_height]
     thickness = max(1, round(max(picture.shape) / 600))
-    for box in tissue.boxes:
-        corner = (np.array([box.l0_x, box.l0_y]) - origin) * scale
-        size = np.array([box.l0_width, box.l0_height]) * scale
-        start, end = np.rint(corner), np.rint(corner + size)
-        cv2.rectangle(
-            drawn,
-            (int(start[0]), int(start[1])),
-            (int(end[0]), int(end[1])),
-            (150, 150, 150),
-            1,
-        )
+
+    def draw(ring: Any, colour: tuple[int, int, int], width: int) -> None:  # noqa: ANN401 - shapely
+        points = (np.asarray(ring.coords)[:, :2] - l0_origin) * px_per_l0
+        px_points = np.rint(points).clip(0, px_size - 1).astype(np.int32)
+        cv2.polylines(drawn, [px_points], isClosed=True, color=colour, thickness=width)
+
+    for outline in tissue.outlines:
+        draw(outline.envelope.exterior, GREY, 1)
     for outline in tissue.outlines:
         for ring in (outline.exterior, *outline.interiors):
-            px_ring = np.rint((np.asarray(ring.coords) - origin) * scale)
-            cv2.polylines(
-                drawn, [px_ring.astype(np.int32)], True, (0, 140, 0), thickness
-            )
+            draw(ring, GREEN, thickness)
     return drawn

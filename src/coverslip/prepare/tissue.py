@@ -5,15 +5,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import numpy.typing as npt
+import shapely
+from shapely.errors import ShapelyError
 from shapely.geometry import MultiPolygon, Polygon, mapping, shape
 
 from coverslip import store
 from coverslip.errors import CorruptFileError, DataError
 from coverslip.geometry import Box, Mpp, px_size_from_l0
+from coverslip.prepare.filling import fill
 from coverslip.prepare.segmentation import Mask, TissueOptions, segment
+from coverslip.prepare.tumor_mask import polygons_from_mask, read_tumor_mask
 from coverslip.slides.overview import read_overview, require_mpp
 from coverslip.slides.slide import Slide
 
@@ -24,8 +25,8 @@ class Tissue:
 
     Attributes:
         slide_id: The slide.
-        outlines: Polygons with holes in level-0 pixels, through the centres of the
-            mask's border pixels.
+        outlines: Polygons with holes in level-0 pixels, along the edges of the mask's
+            pixels.
         bounds: The part of level 0 that was searched.
         px_size: (width, height) of the mask over those bounds.
         l0_mpp: Micrometres per pixel of level 0.
@@ -62,24 +63,12 @@ class Tissue:
 
     @cached_property
     def mask(self) -> Mask:
-        """The mask that the outlines draw: (height, width), True on tissue."""
-        px_width, px_height = self.px_size
-        mask = np.zeros((px_height, px_width), np.uint8)
-        for outline in self.outlines:
-            piece = np.zeros_like(mask)
-            cv2.fillPoly(piece, [self._px_ring(outline.exterior)], 1)
-            for interior in outline.interiors:
-                ring = self._px_ring(interior)
-                cv2.fillPoly(piece, [ring], 0)
-                cv2.polylines(piece, [ring], isClosed=True, color=1)
-            mask |= piece
-        return mask.astype(bool)
-
-    def _px_ring(self, ring: Any) -> npt.NDArray[np.int32]:  # noqa: ANN401 - shapely
+        """The pixels whose centre the outlines enclose: (height, width)."""
         origin = (self.bounds.l0_x, self.bounds.l0_y)
-        l0_points = np.asarray(ring.coords)[:-1]
-        px_points = (l0_points - origin) / self.l0_per_px - 0.5
-        return np.rint(px_points).astype(np.int32)
+        px_outlines = shapely.transform(
+            list(self.outlines), lambda l0_points: (l0_points - origin) / self.l0_per_px
+        )
+        return fill(px_outlines, self.px_size)
 
     def save(self, path: Path) -> None:
         """Write the outlines as GeoJSON (level-0 pixels), readable by QuPath."""
@@ -127,10 +116,10 @@ class Tissue:
                 l0_mpp=Mpp(facts.pop("l0_mpp")),
                 facts=facts,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ShapelyError) as e:
             raise CorruptFileError(
-                f"{path}: not tissue outlines of coverslip ({error!r}): delete it and "
-                "run the same command again"
+                f"{path}: not tissue outlines of coverslip ({e!r}): delete it and run "
+                "the same command again, or give it with --mask"
             ) from None
 
 
@@ -160,9 +149,13 @@ def tissue_from_mask(slide: Slide, mask: Mask, facts: store.Facts) -> Tissue:
     bounds = slide.bounds
     px_height, px_width = mask.shape
     scale = (bounds.l0_width / px_width, bounds.l0_height / px_height)
+    outlines = shapely.transform(
+        polygons_from_mask(mask, scale),
+        lambda l0_points: l0_points + (bounds.l0_x, bounds.l0_y),
+    )
     return Tissue(
         slide_id=slide.slide_id,
-        outlines=_outlines(mask, scale, (bounds.l0_x, bounds.l0_y)),
+        outlines=tuple(outlines),
         bounds=bounds,
         px_size=(px_width, px_height),
         l0_mpp=require_mpp(slide),
@@ -186,45 +179,30 @@ def tissue_from_outlines(
     )
 
 
-def read_mask_image(path: Path, slide: Slide) -> Mask:
+def read_mask_image(path: Path, slide: Slide, mask_mpp: float = 8.0) -> Mask:
     """Read a mask somebody made as a picture of the whole slide: non-zero is tissue.
 
+    Args:
+        path: PNG or TIFF, of any size with the proportions of the slide's bounds.
+        slide: The slide.
+        mask_mpp: Of a pyramid, the level nearest to this scale is read.
+
     Raises:
-        DataError: It is no picture, or its sides are not those of the slide.
+        DataError: It is of another kind, or its sides are not those of the slide.
+        CorruptFileError: It cannot be decoded.
     """
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise DataError(f"{path}: not a picture: give a PNG, a TIFF or a GeoJSON")
-    mask = (pixels if pixels.ndim == 2 else pixels[..., :3].max(axis=2)) > 0
-    bounds = slide.bounds
-    aspect = (mask.shape[1] / mask.shape[0]) / (bounds.l0_width / bounds.l0_height)
+    if path.suffix.lower() not in {".png", ".tif", ".tiff"}:
+        raise DataError(f"{path}: not a kind of mask: give a PNG, a TIFF or a GeoJSON")
+    l0_size = (slide.bounds.l0_width, slide.bounds.l0_height)
+    mask = read_tumor_mask(path, mask_mpp / require_mpp(slide), l0_size).mask
+    aspect = (mask.shape[1] / mask.shape[0]) / (l0_size[0] / l0_size[1])
     slack = 1.5 / min(mask.shape) + 0.005
     if abs(aspect - 1) > slack:
         raise DataError(
             f"{path}: {mask.shape[1]} x {mask.shape[0]} px has not the sides of the "
-            f"slide ({bounds.l0_width} x {bounds.l0_height}): give a mask of all of it"
+            f"slide ({l0_size[0]} x {l0_size[1]}): give a mask of all of it"
         )
     return mask
-
-
-def _outlines(
-    mask: Mask, l0_per_px: tuple[float, float], l0_origin: tuple[int, int]
-) -> tuple[Polygon, ...]:
-    rings, tree = cv2.findContours(
-        mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
-    )
-    shells: dict[int, npt.NDArray[np.float64]] = {}
-    holes: dict[int, list[npt.NDArray[np.float64]]] = {}
-    for number, px_ring in enumerate(rings):
-        if len(px_ring) < 3:
-            continue
-        l0_ring = (px_ring[:, 0] + 0.5).astype(np.float64) * l0_per_px + l0_origin
-        parent = int(tree[0, number, 3])
-        if parent < 0:
-            shells[number] = l0_ring
-        else:
-            holes.setdefault(parent, []).append(l0_ring)
-    return tuple(Polygon(ring, holes.get(n, [])) for n, ring in shells.items())
 
 
 def polygons_of(geometries: list[Any]) -> tuple[Polygon, ...]:

@@ -68,7 +68,9 @@ def read_tumor_mask(
         raise DataError(f"{path}: no such file: check the path")
     try:
         is_png = path.suffix.lower() == ".png"
-        values, l0_file = _read_png(path) if is_png else _read_tiff(path, downsample)
+        values, l0_file = (
+            _read_png(path) if is_png else _read_tiff(path, downsample, l0_size)
+        )
     except _DAMAGE as error:
         raise CorruptFileError(
             f"{path}: not a readable mask image ({error}): export it anew"
@@ -91,13 +93,14 @@ def _read_png(path: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
 
 
 def _read_tiff(
-    path: Path, downsample: float
+    path: Path, downsample: float, l0_size: tuple[int, int] | None
 ) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     with tifffile.TiffFile(path) as file:
         pages = _levels(file)
-        widest = pages[0].imagewidth
+        l0_file = (pages[0].imagewidth, pages[0].imagelength)
+        l0_width, _ = l0_size or l0_file
         page = min(
-            pages, key=lambda p: abs(math.log(widest / p.imagewidth / downsample))
+            pages, key=lambda p: abs(math.log(l0_width / p.imagewidth / downsample))
         )
         _check_size(path, (page.imagewidth, page.imagelength))
         values = page.asarray()
@@ -105,7 +108,7 @@ def _read_tiff(
             values = values[..., :3]
         if page.compression in LOSSY:
             values = values > 127
-        return values, (widest, pages[0].imagelength)
+        return values, l0_file
 
 
 def _levels(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:

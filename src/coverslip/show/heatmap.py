@@ -1,5 +1,8 @@
 """Heatmaps: where on the slide the model looked, and what it saw there."""
 
+import csv
+import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from shapely.geometry import Polygon
 
 from coverslip import store
 from coverslip.geometry import Box, Mpp
@@ -33,19 +37,30 @@ class Panel:
 
 @dataclass(frozen=True)
 class PatchShape:
-    """Where the patches of a prediction lie, and what the last class is called."""
+    """Where the patches of a prediction lie, and what the last class is called.
+
+    Attributes:
+        coords: (N, 2) level-0 top-left corners.
+        l0_side: Side of a patch in level-0 pixels.
+        class_name: The last class.
+        outlines: What somebody drew on the slide, in level-0 pixels.
+    """
 
     coords: npt.NDArray[np.int64]
     l0_side: float
     class_name: str
+    outlines: tuple[Polygon, ...] = ()
 
 
 def rank(values: npt.NDArray[np.floating]) -> Values:
-    """Return the share of patches with a lower value: 0 for the lowest, 1 the highest."""
+    """Return the share of the other patches that have a lower value, 0 to 1.
+
+    Equal values have equal ranks, so that no order shows where there is none.
+    """
     if len(values) < 2:
         return np.ones(len(values))
-    order = values.argsort(kind="stable").argsort(kind="stable")
-    return np.asarray(order / (len(values) - 1))
+    lower = np.searchsorted(np.sort(values), values, side="left")
+    return np.asarray(lower / (len(values) - 1))
 
 
 def paint(
@@ -58,6 +73,8 @@ def paint(
     """Spread the values of patches over a picture of the slide's bounds.
 
     Where patches overlap, their mean is taken; where there is none, the result is NaN.
+    What lies outside the bounds is cut off. A patch reaches to the end of the level-0
+    pixel it ends in, so that neighbours leave no gap.
 
     Args:
         coords: (N, 2) level-0 top-left corners.
@@ -74,9 +91,10 @@ def paint(
     count = np.zeros_like(total)
     scale = np.array([px_width / bounds.l0_width, px_height / bounds.l0_height])
     start = coords - np.array([bounds.l0_x, bounds.l0_y])
-    left, top = np.rint(start * scale).astype(int).T
-    right, bottom = np.rint((start + l0_side) * scale).astype(int).T
-    right, bottom = np.minimum(right, px_width), np.minimum(bottom, px_height)
+    left, top = np.rint(start * scale).clip(0, px_size).astype(int).T
+    right, bottom = (
+        np.rint((start + math.ceil(l0_side)) * scale).clip(0, px_size).astype(int).T
+    )
     # A rectangle is four corners of its second difference: one pass for all patches.
     for sign, px_y, px_x in (
         (1, top, left),
@@ -97,7 +115,8 @@ def draw_heatmap(
     """Write a picture: the slide, tier-1 attention, and the score of each patch.
 
     Attention is shown by rank, since its values depend on the number of patches; the
-    score is tier 1's probability of the last class, from 0 to 1.
+    score is tier 1's probability of the last class, from 0 to 1. Outlines, where there
+    are any, are drawn in black on each.
 
     Raises:
         UnreadableSlideError: The slide cannot be read.
@@ -122,6 +141,11 @@ def draw_heatmap(
             shape.coords, panel.values, shape.l0_side, bounds, picture.shape[1::-1]
         )
         _draw_panel(axis, painted, panel)
+    for axis in figure.axes[: len(panels) + 1]:
+        for outline in shape.outlines:
+            l0_ring = np.asarray(outline.exterior.coords)
+            px_ring = (l0_ring - (bounds.l0_x, bounds.l0_y)) / l0_per_px
+            axis.plot(*px_ring.T, color="black", lw=1.4)
     with store.writing(path) as part:
         FigureCanvasAgg(figure).print_png(part)  # type: ignore[no-untyped-call] # matplotlib's own
 
@@ -167,33 +191,29 @@ def _scale_bar(axis: Axes, px_mpp: float, px_width: int, px_height: int) -> None
     px_y, px_x = px_height * 0.96, px_width * 0.03
     label = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
     axis.plot([px_x, px_x + px_length], [px_y, px_y], color="black", lw=3)
-    axis.text(
-        px_x + px_length / 2, px_y - 0.015 * px_height, label, ha="center", fontsize=8
+    axis.annotate(
+        label,
+        (px_x + px_length / 2, px_y),
+        (0, 3),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8,
     )
 
 
-def write_patch_scores(
-    path: Path,
-    prediction: Prediction,
-    coords: npt.NDArray[np.int64],
-    classes: tuple[str, ...],
-) -> None:
-    """Write one row a patch, the one most attended to first."""
+def patch_scores(
+    prediction: Prediction, coords: npt.NDArray[np.int64], classes: tuple[str, ...]
+) -> str:
+    """Return a CSV with one row a patch, the one most attended to first."""
     ranks = rank(prediction.attention)
     order = (-prediction.attention).argsort(kind="stable")
-    rows = (
-        {
-            "slide_id": prediction.slide_id,
-            "x": int(coords[i, 0]),
-            "y": int(coords[i, 1]),
-            "attention": f"{prediction.attention[i]:.8g}",
-            "attention_rank": f"{ranks[i]:.6f}",
-            **{
-                f"probability_{name}": f"{prediction.patch_probabilities[i, c]:.6f}"
-                for c, name in enumerate(classes)
-            },
-        }
-        for i in order
-    )
-    columns = ["slide_id", "x", "y", "attention", "attention_rank"]
-    store.write_csv(path, [*columns, *(f"probability_{n}" for n in classes)], rows)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    chances = (f"probability_{name}" for name in classes)
+    table.writerow(["slide_id", "x", "y", "attention", "attention_rank", *chances])
+    for i in order:
+        corner = (int(coords[i, 0]), int(coords[i, 1]))
+        seen = (f"{prediction.attention[i]:.8g}", f"{ranks[i]:.6f}")
+        said = (f"{chance:.6f}" for chance in prediction.patch_probabilities[i])
+        table.writerow([prediction.slide_id, *corner, *seen, *said])
+    return text.getvalue()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coverslip.errors import DataError, DuplicateSlideError
+from coverslip.errors import DataError, DuplicateSlideError, UnreadableSlideError
 from coverslip.geometry import Mpp
 from coverslip.slides.openslide import OpenSlideSlide, is_slide
 from coverslip.slides.slide import Slide
@@ -35,7 +35,8 @@ class Scales:
 
     Attributes:
         missing: For every slide that does not say its scale.
-        by_slide: For single slides, by lower-case slide id, whatever they say.
+        by_slide: For single slides, whatever they say; by file name or slide id, in
+            lower case.
     """
 
     missing: Mpp | None = None
@@ -43,7 +44,8 @@ class Scales:
 
     def open(self, path: Path) -> Slide:
         """Open a slide at the scale that was stated for it, if any."""
-        stated = self.by_slide.get(slide_id_of(path).lower())
+        by_id = self.by_slide.get(slide_id_of(path).lower())
+        stated = self.by_slide.get(path.name.lower(), by_id)
         return open_slide(path, stated, self.missing)
 
 
@@ -64,9 +66,10 @@ def read_scales(path: Path, missing: Mpp | None = None) -> Scales:
                 f"{path}: mpp of {row['wsi']} is {row['mpp']!r}: write micrometres "
                 "per pixel, such as 0.25"
             )
-        name = Path(row["wsi"]).name
-        known = Path(name).suffix.lower() in SLIDE_SUFFIXES
-        by_slide[(slide_id_of(Path(name)) if known else name).lower()] = Mpp(mpp)
+        wsi = Path(row["wsi"])
+        by_slide[wsi.name.lower()] = Mpp(mpp)
+        if wsi.suffix.lower() in SLIDE_SUFFIXES:
+            by_slide[slide_id_of(wsi).lower()] = Mpp(mpp)
     return Scales(missing, by_slide)
 
 
@@ -91,10 +94,11 @@ def find_slides(places: Iterable[Path]) -> list[Path]:
 
     A folder is searched by content: whatever OpenSlide can open is a slide, and so is
     what is named like one, so that a broken file is reported rather than passed over.
-    A DICOM slide of several files counts once.
+    What is hidden is passed over. A DICOM slide of several files counts once. A file
+    that is named is taken as it is: whether it can be opened shows later.
 
     Raises:
-        DataError: A place does not exist, or no slide is there at all.
+        DataError: No slide is there at all.
         DuplicateSlideError: Two slides have the same id.
     """
     found: list[Path] = []
@@ -102,13 +106,17 @@ def find_slides(places: Iterable[Path]) -> list[Path]:
     for place in places:
         if place.is_dir():
             files = (p for p in sorted(place.rglob("*")) if p.is_file())
-            found += [p for p in files if not p.name.startswith(".") and _meant(p)]
+            found += [p for p in files if not _hidden(p, place) and _meant(p)]
         else:
             found.append(place)
     if not found:
         named = ", ".join(map(str, places))
         raise DataError(f"{named}: no slide found: give slides or folders with slides")
     return _unique(_one_a_series(found))
+
+
+def _hidden(path: Path, place: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(place).parts)
 
 
 def _meant(path: Path) -> bool:
@@ -118,14 +126,22 @@ def _meant(path: Path) -> bool:
 def _one_a_series(paths: list[Path]) -> list[Path]:
     kept, seen = [], set()
     for path in paths:
-        if path.suffix.lower() in {".dcm", ""} and is_slide(path):
-            with OpenSlideSlide(path) as slide:
-                series = slide.series
-            if series is not None and series in seen:
-                continue
-            seen.add(series)
-        kept.append(path)
+        series = _series(path)
+        if series is None or series not in seen:
+            kept.append(path)
+        seen.add(series)
     return kept
+
+
+def _series(path: Path) -> str | None:
+    """Return the DICOM series of a file; None for anything else, broken or not."""
+    if path.suffix.lower() not in {".dcm", ""} or not is_slide(path):
+        return None
+    try:
+        with OpenSlideSlide(path) as slide:
+            return slide.series
+    except UnreadableSlideError:
+        return None
 
 
 def _unique(paths: list[Path]) -> list[Path]:

@@ -1,5 +1,6 @@
 """Slides read with OpenSlide, the field's reference reader."""
 
+import math
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +15,10 @@ from coverslip.store import slide_id_of
 
 SQUARE_SLACK = 0.02
 """Pixels whose sides differ by more than this share are not treated as square."""
+
+PLAUSIBLE_MPP = (0.01, 30.0)
+"""What a microscope scans at. Programs that know no scale write that of a screen or a
+printer into TIFF files: 72 dots per inch is 353 um."""
 
 
 class OpenSlideSlide:
@@ -40,8 +45,8 @@ class OpenSlideSlide:
             self._slide = openslide.OpenSlide(path)
         except openslide.OpenSlideUnsupportedFormatError:
             raise UnreadableSlideError(
-                f"{path}: not a slide that OpenSlide can open: "
-                "check that its content matches its suffix, or convert it to a "
+                f"{path}: not a slide that OpenSlide can open, or cut short: check that "
+                "it was copied whole and is what its suffix says, or convert it to a "
                 "tiled pyramidal TIFF"
             ) from None
         except (openslide.OpenSlideError, OSError) as error:
@@ -51,6 +56,10 @@ class OpenSlideSlide:
         self.l0_size = self._slide.dimensions
         self.level_sizes = self._slide.level_dimensions
         self.downsamples = self._slide.level_downsamples
+        self._stretches = [
+            _stretch(self.l0_size, size, downsample)
+            for size, downsample in zip(self.level_sizes, self.downsamples, strict=True)
+        ]
         self._given_mpp, self._missing_mpp = l0_mpp, missing_mpp
 
     @property
@@ -64,7 +73,8 @@ class OpenSlideSlide:
             mpp_y = float(properties[openslide.PROPERTY_NAME_MPP_Y])
         except (KeyError, ValueError):
             return self._missing_mpp
-        if not (mpp_x > 0 and mpp_y > 0):
+        finest, coarsest = PLAUSIBLE_MPP
+        if not (finest < mpp_x < coarsest and finest < mpp_y < coarsest):
             return self._missing_mpp
         if abs(mpp_x / mpp_y - 1) > SQUARE_SLACK:
             raise MissingMppError(
@@ -97,8 +107,10 @@ class OpenSlideSlide:
         Raises:
             UnreadableSlideError: The pixels cannot be decoded.
         """
+        across, down = self._stretches[level]
+        asked = round(l0_xy[0] * across), round(l0_xy[1] * down)
         try:
-            rgba = self._slide.read_region(l0_xy, level, lv_size)
+            rgba = self._slide.read_region(asked, level, lv_size)
         except (openslide.OpenSlideError, OSError) as error:
             raise UnreadableSlideError(_damaged(self.path, error)) from None
         white = Image.new("RGB", rgba.size, (255, 255, 255))
@@ -119,6 +131,20 @@ class OpenSlideSlide:
 def is_slide(path: Path) -> bool:
     """Say whether OpenSlide knows the format of a file, by its content."""
     return openslide.OpenSlide.detect_format(path) is not None
+
+
+def _stretch(
+    l0_size: tuple[int, int], lv_size: tuple[int, int], downsample: float
+) -> tuple[float, float]:
+    """Return by what to multiply a position so that OpenSlide reads it rightly.
+
+    Where a format does not state a level's downsample, OpenSlide takes the mean of the
+    two axes for both, which is off by several pixels at the far end of a long slide.
+    """
+    across, down = l0_size[0] / lv_size[0], l0_size[1] / lv_size[1]
+    if not math.isclose((across + down) / 2, downsample, rel_tol=1e-9):
+        return 1.0, 1.0
+    return downsample / across, downsample / down
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -23,6 +23,10 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "not enough memory", "ALLOC_FAILED")
 
 
+CPU_BATCH = 8
+"""On a CPU larger batches only make the system hand out fresh memory: half the speed."""
+
+
 class Encoder:
     """A frozen network with the preprocessing that it was trained for.
 
@@ -48,7 +52,7 @@ class Encoder:
         self.card = card
         self.precision = precision
         self.device = choose_device(device, precision)
-        self.batch_limit: int | None = None
+        self.batch_limit = CPU_BATCH if self.device.type == "cpu" else None
         self._module = module.eval().requires_grad_(requires_grad=False)
         # torch's stub of Module.to leaves out memory_format without a dtype
         self._module.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -70,7 +74,8 @@ class Encoder:
         """Encode patches.
 
         A batch that does not fit in memory is cut in half until it fits; the size that
-        fitted is kept in `batch_limit` for the calls to come.
+        fitted is kept in `batch_limit` for the calls to come. On a CPU the network is
+        given `CPU_BATCH` patches at a time whatever the batch.
 
         Args:
             patches: RGB images, (B, H, W, 3), in [0, 255].

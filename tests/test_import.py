@@ -1,0 +1,63 @@
+"""The package and its help load quickly, and every public name is there."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import coverslip
+from coverslip.cli import COMMANDS
+
+HEAVY = ("torch", "numpy", "cv2", "openslide", "matplotlib", "sklearn", "h5py")
+PROBE = """
+import sys
+{act}
+print(",".join(name for name in {heavy!r} if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "import coverslip",
+        "import coverslip; dir(coverslip); coverslip.__version__",
+        "from coverslip.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+        "from coverslip.cli import main\ntry: main(['--vers'])\nexcept SystemExit: pass",
+    ],
+)
+def test_nothing_heavy_is_loaded(act):
+    """Neither the import nor the help waits for torch, or anything else large."""
+    code = PROBE.format(act=act, heavy=HEAVY)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_every_public_name_resolves():
+    """What `__all__` lists is there, once, and `dir` shows it."""
+    assert len(set(coverslip.__all__)) == len(coverslip.__all__)
+    assert dir(coverslip) == sorted(coverslip.__all__)
+    for name in coverslip.__all__:
+        assert getattr(coverslip, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    """So that `hasattr` and autocompletion work as everywhere."""
+    assert not hasattr(coverslip, "no_such_thing")
+
+
+def test_python_verbs_have_the_names_of_the_commands():
+    """Whoever knows one knows the other."""
+    for name in COMMANDS:
+        verb = getattr(coverslip, name)
+        assert callable(verb)
+        assert verb.__name__ == name
+
+
+def test_the_type_checker_sees_the_same_names():
+    """Names for people (`__all__`) and names for type checkers are one list."""
+    lines = Path(coverslip.__file__).read_text(encoding="utf-8").splitlines()
+    imports = [line for line in lines if line.lstrip().startswith("from coverslip.")]
+    assert {line.rsplit(" as ")[1] for line in imports} == set(coverslip.__all__)
