@@ -24,7 +24,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from coverslip.cohorts.pyramid import write_pyramid
-from coverslip.store import write_csv
+from coverslip.tables import write_csv
 
 SIDE = 96
 MPP = 0.97

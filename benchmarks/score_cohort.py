@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from coverslip.judge.metrics import auc
-from coverslip.store import read_csv, read_json
+from coverslip.store import read_json
+from coverslip.tables import read_csv
 
 Floats = npt.NDArray[np.float64]
 

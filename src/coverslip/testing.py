@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from coverslip import store
 from coverslip.cohorts.pyramid import write_pyramid
 from coverslip.pipeline.engine import Item, Outcome, Result, attempt
 from coverslip.prepare.encoders import registry
 from coverslip.prepare.encoders.card import IMAGENET_MEAN, IMAGENET_STD, Card
 from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.features import Features
+from coverslip.tables import write_csv
 
 GLASS = 243
 TISSUE = (196, 118, 176)
@@ -104,7 +104,7 @@ def slide_cohort(folder: Path, *, slides: int = 10, size: int = 1024) -> SlideCo
         )
         rows.append({"slide_id": slide_id, "label": "tumor" if positive else "normal"})
     labels = folder / "labels.csv"
-    store.write_csv(labels, ["slide_id", "label"], rows)
+    write_csv(labels, ["slide_id", "label"], rows)
     return SlideCohort(folder / "slides", labels)
 
 
@@ -180,7 +180,7 @@ def toy_cohort(
         label = "tumor" if number % 2 else "normal"
         rows.append({"slide_id": slide_id, "label": label})
     labels = folder / "labels.csv"
-    store.write_csv(labels, ["slide_id", "label"], rows)
+    write_csv(labels, ["slide_id", "label"], rows)
     return ToyCohort(folder, features, labels)
 
 

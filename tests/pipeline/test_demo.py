@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import pytest
 from shapely.geometry import box
 
-from coverslip import store
 from coverslip.cohorts.painted.cohort import PaintedCohort, PaintedOptions, PaintedRow
 from coverslip.pipeline import demo as module
 from coverslip.pipeline.demo import DemoOptions, demo, hot_patches
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.prepare.annotations import write_asap_xml
 from coverslip.prepare.encoders import registry
+from coverslip.tables import write_csv
 from coverslip.testing import LESION, slide_file
 
 
@@ -62,7 +62,7 @@ def painted(folder, options, workers):
             write_asap_xml(path, {"_0": [outline]})
     cohort = PaintedCohort(folder, tuple(found))
     columns = ("slide_id", "case_id", "label")
-    store.write_csv(cohort.labels_csv, columns, [vars(row) for row in found])
+    write_csv(cohort.labels_csv, columns, [vars(row) for row in found])
     return cohort
 
 

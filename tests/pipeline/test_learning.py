@@ -20,6 +20,7 @@ from coverslip.learn.prediction import predict_bag
 from coverslip.learn.training import one_vs_rest_auc
 from coverslip.pipeline.cohort import SplitOptions, choose_split, open_cohort
 from coverslip.pipeline.learning import PRESETS, LearnOptions, train_model
+from coverslip.tables import read_csv
 from coverslip.testing import toy_cohort
 from studies import files
 
@@ -73,7 +74,7 @@ def test_the_run_folder_says_how_it_was_made(toy, straight):
     config = json.loads((straight / "config.json").read_text())
     assert config["made_with"]["split"] == split
     assert config["made_with"]["options"]["training"]["lr"] == 1e-3
-    log = store.read_csv(straight / "log.csv")
+    log = read_csv(straight / "log.csv")
     assert [row["epoch"] for row in log] == ["1", "2", "3", "4", "5"]
     assert all(math.isfinite(float(cell)) for row in log for cell in row.values())
     card = json.loads((straight / "model.json").read_text())
@@ -116,7 +117,7 @@ def test_that_was_every_file_of_a_training(toy, tmp_path, monkeypatch):
     writing = store.writing
     monkeypatch.setattr(store, "writing", lambda p: calls.append(p) or writing(p))
     train_model(*toy, tmp_path, OPTIONS, quiet=True)
-    epochs = len(store.read_csv(tmp_path / "log.csv"))
+    epochs = len(read_csv(tmp_path / "log.csv"))
     assert len(calls) == 2 + 2 * epochs + 3 == 15
 
 

@@ -5,12 +5,12 @@ import shutil
 import numpy as np
 import pytest
 
-from coverslip import store
 from coverslip.cohorts.pyramid import write_pyramid
 from coverslip.learn.checkpoint import load_model, save_model
 from coverslip.pipeline.predicting import gather, predict_sources, preparation_for
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.prepare.features import Features
+from coverslip.tables import read_csv, write_csv
 from coverslip.testing import LESION, TISSUE, slide_file
 from studies import PATCHING, rows
 
@@ -122,7 +122,7 @@ def test_a_slide_that_failed_before_is_told_from_the_study(cli, finished, tmp_pa
     table = rows(study / "slides.csv")
     table["slide_05"] |= {"status": "failed", "error": "slide_05.tif: truncated"}
     columns = list(table["slide_05"])
-    store.write_csv(study / "slides.csv", columns, table.values())
+    write_csv(study / "slides.csv", columns, table.values())
     out = tmp_path / "p.csv"
     ran = cli("predict", study / "runs/dmia", study, "--out", out, "--quiet")
     assert ran.code == 0
@@ -155,7 +155,7 @@ def test_the_scores_of_patches_lie_where_the_lesion_is(cli, finished, tmp_path):
     cli("heatmap", finished / "runs/dmia", tmp_path / "s.tif", "--out", out, "--quiet")
     score = {
         (int(row["x"]), int(row["y"])): float(row["probability_tumor"])
-        for row in store.read_csv(out / "s.csv")
+        for row in read_csv(out / "s.csv")
     }
     assert len(score) == 16
     left = [value for (x, _), value in score.items() if x < 512]

@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from coverslip.errors import DataError, LabelError
-from coverslip.store import read_csv
+from coverslip.tables import read_csv
 
 CASE_COLUMNS = ("case_id", "patient_id", "patient")
 """Columns that say which slides come from one person; the first one found is read."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from coverslip.errors import DataError, LabelError, OptionError
 from coverslip.learn.labels import Row, join_key
-from coverslip.store import read_csv, write_csv
+from coverslip.tables import read_csv, write_csv
 
 Subset = Literal["train", "val", "test"]
 Split = dict[str, Subset]

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from coverslip import store
 from coverslip.cohorts.painted.cohort import PaintedCohort, PaintedOptions, paint_cohort
 from coverslip.options import Options
 from coverslip.pipeline import verbs
@@ -15,6 +14,7 @@ from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.prepare.annotations import read_annotations, tumor_share
+from coverslip.tables import read_csv
 
 
 class DemoOptions(Options):
@@ -120,7 +120,7 @@ def hot_patches(
         lesions = cohort.lesions(picture.stem)
         if not lesions.exists():
             continue
-        rows = store.read_csv(picture.with_suffix(".csv"))
+        rows = read_csv(picture.with_suffix(".csv"))
         coords = np.array([[int(row["x"]), int(row["y"])] for row in rows])
         region = read_annotations(lesions).region
         inside = tumor_share(coords, l0_side, region) >= 0.5

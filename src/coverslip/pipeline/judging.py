@@ -18,6 +18,7 @@ from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import Cohort
 from coverslip.prepare.encoders.encoder import Device, choose_device
 from coverslip.show.figures import draw_roc
+from coverslip.tables import read_csv, write_csv
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def evaluate_run(
             judged[subset] = judge(part, cohort, card)
             _draw(out / "figures" / f"roc_{subset}.png", subset, judged[subset])
     rows = [prediction_row(p, card, cohort, split) for p in predictions]
-    store.write_csv(out / "predictions.csv", prediction_columns(card), rows)
+    write_csv(out / "predictions.csv", prediction_columns(card), rows)
     store.write_json(
         out / "metrics.json",
         {
@@ -153,14 +154,14 @@ def gather_folds(folder: Path, models: Sequence[Path]) -> None:
     rows: list[dict[str, str]] = []
     figures = {}
     for number, model in enumerate(models):
-        table = store.read_csv(model.parent / "predictions.csv")
+        table = read_csv(model.parent / "predictions.csv")
         rows += [
             {**row, "fold": str(number)} for row in table if row["split"] == "test"
         ]
         figures[f"fold_{number}"] = store.read_json(model.parent / "metrics.json")
     columns = list(dict.fromkeys(key for row in rows for key in row))
     rows.sort(key=lambda row: row["slide_id"])
-    store.write_csv(folder / "predictions.csv", columns, rows)
+    write_csv(folder / "predictions.csv", columns, rows)
     store.write_json(folder / "metrics.json", figures)
 
 

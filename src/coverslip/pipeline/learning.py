@@ -21,6 +21,7 @@ from coverslip.learn.training import PAPER, Trainer, TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import Cohort
 from coverslip.show.figures import draw_training
+from coverslip.tables import read_csv, write_csv
 
 PRESETS: dict[str, dict[str, Any]] = {
     "dmia": {},
@@ -116,9 +117,7 @@ def train_model(
     _advance(trainer, folder, made_with, tensorboard=tensorboard, quiet=quiet)
     model = trainer.finish()
     card = _card(model, trainer, cohort, options, prepare)
-    draw_training(
-        folder / "figures" / "training.png", store.read_csv(folder / "log.csv")
-    )
+    draw_training(folder / "figures" / "training.png", read_csv(folder / "log.csv"))
     path = save_model(folder, model, card)
     state.unlink(missing_ok=True)
     return path
@@ -159,7 +158,7 @@ def _advance(
     with bar:
         for row in trainer.epochs():
             # in this order, so that a state never has an epoch that the log has not
-            store.write_csv(folder / "log.csv", list(row), trainer.progress.log)
+            write_csv(folder / "log.csv", list(row), trainer.progress.log)
             save_state(folder / STATE_FILE, trainer, made_with)
             bar.update()
             bar.set_postfix(auc=f"{row['val_auc']:.3f}", loss=f"{row['val_loss']:.3f}")

@@ -25,6 +25,7 @@ from coverslip.prepare.patches import Patches
 from coverslip.show.figures import draw_patches
 from coverslip.show.heatmap import PatchShape, draw_heatmap, patch_scores
 from coverslip.slides.finding import find_slides, open_slide
+from coverslip.tables import write_csv
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def write_predictions(
             )
     skipped = {"case_id", "split", "label"}
     columns = [name for name in prediction_columns(card) if name not in skipped]
-    store.write_csv(path, columns, sorted(rows, key=lambda row: str(row["slide_id"])))
+    write_csv(path, columns, sorted(rows, key=lambda row: str(row["slide_id"])))
 
 
 def draw_source(
@@ -211,7 +212,8 @@ def draw_source(
     complete = not outlines and all(p.exists() for p in (table, picture, patches))
     if complete and table.read_text("utf-8", "replace") == scores:
         return picture
-    table.unlink(missing_ok=True)
+    if table.exists():
+        table.unlink()
     if source.slide is None or source.patches is None:
         store.write_text(table, scores)
         raise SlideError(

@@ -22,6 +22,7 @@ from coverslip.pipeline.judging import Judged, evaluate_run, gather_folds
 from coverslip.pipeline.learning import LearnOptions, train_model
 from coverslip.pipeline.preparation import PREPARED
 from coverslip.prepare.encoders.encoder import Device
+from coverslip.tables import read_csv
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ def evaluate(
     split: Split = dict.fromkeys(cohort.bags, "test")
     known = (model if model.is_dir() else model.parent) / "splits.csv"
     if known.exists():
-        trained = {row["slide_id"]: row["split"] for row in store.read_csv(known)}
+        trained = {row["slide_id"]: row["split"] for row in read_csv(known)}
         split |= {s: trained[s] for s in cohort.bags if trained.get(s)}  # type: ignore[misc] # written by us
     return evaluate_run(model, cohort, split, out, device)
 

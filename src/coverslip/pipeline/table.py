@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from coverslip import store
+from coverslip.tables import read_csv, write_csv
 
 COLUMNS = (
     "slide_id",
@@ -56,9 +57,7 @@ class SlideTable:
         """Read the table, or begin one."""
         rows: dict[str, dict[str, object]] = {}
         if path.exists():
-            rows = {
-                row["slide_id"]: {**row} for row in store.read_csv(path, COLUMNS[:1])
-            }
+            rows = {row["slide_id"]: {**row} for row in read_csv(path, COLUMNS[:1])}
         return cls(path, rows)
 
     def note(self, slide_id: str, facts: Mapping[str, object]) -> None:
@@ -92,9 +91,7 @@ class SlideTable:
 
     def write(self) -> None:
         """Write the table, sorted by slide."""
-        store.write_csv(
-            self.path, COLUMNS, (self.rows[key] for key in sorted(self.rows))
-        )
+        write_csv(self.path, COLUMNS, (self.rows[key] for key in sorted(self.rows)))
         self._written = time.monotonic()
 
     def with_status(self, status: str) -> list[str]:

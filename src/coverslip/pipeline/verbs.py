@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coverslip import store
 from coverslip.errors import DataError, SlideError
 from coverslip.learn.labels import read_labels
 from coverslip.pipeline.folders import prepare_folders
@@ -21,6 +20,7 @@ from coverslip.pipeline.preparation import Preparation
 from coverslip.pipeline.preparing import prepare
 from coverslip.pipeline.runs import TrainPlan, TrainResult, evaluate, train
 from coverslip.pipeline.table import FAILED, SlideTable, tell_failure
+from coverslip.tables import read_csv
 
 
 def tissue(slides: Sequence[Path], preparation: Preparation) -> SlideTable:
@@ -198,7 +198,7 @@ def run(
     trained = train(preparation.out, labels, options, plan)
     tested = [
         row["slide_id"]
-        for row in store.read_csv(trained.models[0].parent / "predictions.csv")
+        for row in read_csv(trained.models[0].parent / "predictions.csv")
         if row["split"] == "test"
     ]
     if not tested:

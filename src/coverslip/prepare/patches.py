@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from coverslip import store
-from coverslip.errors import CorruptFileError, TooSmallError
+from coverslip.errors import CorruptFileError, TooCoarseError, TooSmallError
 from coverslip.geometry import Mpp, Scale, magnification, plan_scale
 from coverslip.options import Options
 from coverslip.prepare.tissue import Tissue
@@ -132,13 +132,7 @@ def lay_patches(
         TooSmallError: The slide is smaller than one patch.
     """
     options = options or PatchOptions()
-    scale = plan_scale(
-        require_mpp(slide),
-        slide.downsamples,
-        Mpp(options.mpp),
-        options.size,
-        upsample=options.upsample,
-    )
+    scale = _scale(slide, options)
     bounds = tissue.bounds
     l0_step = scale.l0_size * options.step / options.size
     l0_xs = _grid(bounds.l0_x, bounds.l0_width, scale.l0_size, l0_step)
@@ -158,6 +152,19 @@ def lay_patches(
         l0_size=slide.l0_size,
         facts={"options": options.facts(), "tissue": dict(tissue.facts)},
     )
+
+
+def _scale(slide: Slide, options: PatchOptions) -> Scale:
+    try:
+        return plan_scale(
+            require_mpp(slide),
+            slide.downsamples,
+            Mpp(options.mpp),
+            options.size,
+            upsample=options.upsample,
+        )
+    except TooCoarseError as error:
+        raise TooCoarseError(f"{slide.path}: {error}") from None
 
 
 def _grid(

@@ -8,7 +8,8 @@ from coverslip.errors import DataError, DuplicateSlideError, UnreadableSlideErro
 from coverslip.geometry import Mpp
 from coverslip.slides.openslide import OpenSlideSlide, is_slide
 from coverslip.slides.slide import Slide
-from coverslip.store import read_csv, slide_id_of
+from coverslip.store import slide_id_of
+from coverslip.tables import read_csv
 
 SLIDE_SUFFIXES = frozenset(
     [

@@ -9,7 +9,7 @@ from coverslip.cohorts.painted.cohort import PaintedOptions, paint_cohort, paint
 from coverslip.cohorts.painted.slide import PaintedSlide
 from coverslip.errors import ParametersDifferError
 from coverslip.prepare.annotations import read_annotations
-from coverslip.store import read_csv
+from coverslip.tables import read_csv
 
 SMALL = PaintedOptions(n_slides=5, size=1024, l0_mpp=0.25, seed=3)
 
@@ -109,7 +109,9 @@ def test_labels_are_balanced_but_cannot_be_guessed_from_the_number(
 ):
     """The share of positive cases is as asked, and their places look drawn."""
     empty = PaintedSlide(np.zeros((16, 16, 3), np.uint8), (), ())
-    monkeypatch.setattr("coverslip.cohorts.painted.cohort.paint_slide", lambda *_, **__: empty)
+    monkeypatch.setattr(
+        "coverslip.cohorts.painted.cohort.paint_slide", lambda *_, **__: empty
+    )
     options = PaintedOptions(n_slides=200, positive_share=share)
     rows = paint_cohort(tmp_path, options).rows
     labels = {row.case_id: row.label == "tumor" for row in rows}

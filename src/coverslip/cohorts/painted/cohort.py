@@ -20,7 +20,8 @@ import numpy as np
 from coverslip.cohorts.painted.slide import PaintedOptions, PaintedSlide, paint_slide
 from coverslip.cohorts.pyramid import write_pyramid
 from coverslip.prepare.annotations import write_asap_xml
-from coverslip.store import Facts, check_same, read_json, write_csv, write_json
+from coverslip.store import Facts, check_same, read_json, write_json
+from coverslip.tables import write_csv
 
 __all__ = [
     "PaintedCohort",
