@@ -6,15 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from coverslip import store
 from coverslip.errors import DataError
-from coverslip.store import writing
 
 
 def write_csv(
     path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]
 ) -> None:
     """Write a table whole; a missing cell stays empty."""
-    with writing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with (
+        store.writing(path) as part,
+        part.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, columns, restval="", extrasaction="ignore")
         writer.writeheader()
         writer.writerows(

@@ -146,8 +146,9 @@ def draw_heatmap(
             l0_ring = np.asarray(outline.exterior.coords)
             px_ring = (l0_ring - (bounds.l0_x, bounds.l0_y)) / l0_per_px
             axis.plot(*px_ring.T, color="black", lw=1.4)
+    quick = {"compress_level": 1}  # tissue hardly gets smaller with more effort
     with store.writing(path) as part:
-        FigureCanvasAgg(figure).print_png(part)  # type: ignore[no-untyped-call] # matplotlib's own
+        FigureCanvasAgg(figure).print_png(part, pil_kwargs=quick)  # type: ignore[no-untyped-call] # matplotlib's own
 
 
 def _figure(picture: RGB, px_mpp: float, title: str, panels: int) -> Figure:

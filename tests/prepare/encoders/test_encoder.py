@@ -11,6 +11,7 @@ from torch import nn
 from coverslip.errors import DataError, EncoderError, OptionError
 from coverslip.prepare.encoders.card import Card
 from coverslip.prepare.encoders.encoder import (
+    CPU_BATCH,
     Encoder,
     choose_device,
     fold_batch_norm,
@@ -133,12 +134,20 @@ def test_a_batch_too_large_is_halved_and_the_size_remembered(error):
     """Out of memory halves the batch until it fits, for later calls too."""
     module = MeanColour(3, error)
     short = encoder(module=module)
+    short.batch_limit = None  # as on a GPU
     patches = noise(10)
     np.testing.assert_array_equal(short.embed(patches), encoder().embed(patches))
     assert module.sizes == [10, 5, 2, 2, 2, 2, 2]
     module.sizes.clear()
     short.embed(patches[:5])
     assert module.sizes == [2, 2, 1]
+
+
+def test_a_cpu_is_given_small_batches():
+    """However many patches come at once, the network sees a few at a time on a CPU."""
+    module = MeanColour(100, None)
+    encoder(module=module).embed(noise(2 * CPU_BATCH + 1))
+    assert module.sizes == [CPU_BATCH, CPU_BATCH, 1]
 
 
 def test_one_patch_that_does_not_fit_is_an_error_with_a_remedy():
