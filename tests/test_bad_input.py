@@ -337,7 +337,7 @@ def test_spoiled_features_are_predicted_around(cli, finished, tmp_path, kind):
     assert alone.code == 1
 
 
-@pytest.mark.parametrize("kind", SPOILED)
+@pytest.mark.parametrize("kind", ["nan", "half"])
 def test_spoiled_features_are_trained_around(cli, finished, cohort, tmp_path, kind):
     """The training reports the file and goes on with the other slides."""
     study = shutil.copytree(finished, tmp_path / "study")

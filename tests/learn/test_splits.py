@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 from coverslip.errors import LabelError, OptionError
 from coverslip.learn.labels import Row
+from coverslip.learn.split_files import read_splits, write_splits
 from coverslip.learn.splits import (
     SUBSETS,
     check_cases,
     make_folds,
     make_split,
-    read_splits,
     split_from_labels,
-    write_splits,
 )
 
 

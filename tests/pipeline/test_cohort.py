@@ -8,7 +8,7 @@ import pytest
 
 from coverslip.errors import DataError, LabelError
 from coverslip.learn.labels import read_labels
-from coverslip.learn.splits import write_splits
+from coverslip.learn.split_files import write_splits
 from coverslip.pipeline.cohort import (
     SplitOptions,
     choose_folds,

@@ -144,26 +144,17 @@ def test_what_is_prepared_already_is_predicted_as_it_is(cli, finished, tmp_path,
 
 
 def test_a_heatmap_of_one_raw_slide(cli, finished, cohort, tmp_path):
-    """The slide that is asked for is drawn, and its numbers are the study's."""
+    """The slide that is asked for is drawn, just as it was in the study."""
     out = tmp_path / "maps"
     ran = cli(
         *("heatmap", finished / "runs/dmia", cohort.slides, "--out", out),
-        *("--slide", "slide_05", "--quiet"),
+        *("--slide", "slide_09", "--quiet"),
     )
     assert (ran.code, ran.complaints) == (0, [])
-    assert f"heatmap: {out / 'slide_05.png'}" in ran.out
-    assert {p.name for p in out.iterdir() if p.is_file()} == {
-        "slide_05.csv",
-        "slide_05.png",
-        "slide_05_patches.png",
-    }
-    again = cli(
-        *("heatmap", finished / "runs/dmia", finished, "--out", tmp_path / "other"),
-        *("--slide", "slide_05", "--quiet"),
-    )
-    assert again.code == 0
-    made = [folder / "slide_05.csv" for folder in (out, tmp_path / "other")]
-    assert made[0].read_bytes() == made[1].read_bytes()
+    assert f"heatmap: {out / 'slide_09.png'}" in ran.out
+    made = [path for path in out.iterdir() if path.is_file()]
+    assert len(made) == 3
+    assert all(same(path, finished / "heatmaps" / path.name) for path in made)
 
 
 def test_heatmaps_are_drawn_anew_for_another_model(cli, finished, cohort, tmp_path):

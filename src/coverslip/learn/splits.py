@@ -7,16 +7,13 @@ same split, whatever the order of the rows.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from coverslip.errors import DataError, LabelError, OptionError
-from coverslip.learn.labels import Row, join_key
-from coverslip.tables import read_csv, write_csv
+from coverslip.errors import LabelError, OptionError
+from coverslip.learn.labels import Row
 
 Subset = Literal["train", "val", "test"]
 Split = dict[str, Subset]
@@ -28,21 +25,6 @@ VAL_SHARE = 0.2
 _WORD = re.compile("(train|val|test)(ing|id|idation)?", re.IGNORECASE)
 _Name = TypeVar("_Name", Subset, int)
 _Cases = Mapping[str, Sequence[Row]]
-
-
-@dataclass(frozen=True)
-class SplitsFile:
-    """What a file of splits says about the labelled slides.
-
-    Attributes:
-        splits: One split, or one for each fold.
-        unknown: Ids in the file that are no labelled slide; they are left out.
-        unplaced: Labelled slides that no split of the file places.
-    """
-
-    splits: list[Split]
-    unknown: tuple[str, ...]
-    unplaced: tuple[str, ...]
 
 
 def make_split(
@@ -98,7 +80,7 @@ def make_folds(
         rest = {c: own for c, own in cases.items() if own[0].slide_id not in test}
         rng = np.random.default_rng([seed, fold])
         dealt = _deal(rest, _train_val(val_share), rng)
-        splits.append(_sorted(dealt | dict.fromkeys(test, SUBSETS[2])))
+        splits.append(in_order(dealt | dict.fromkeys(test, SUBSETS[2])))
     return splits
 
 
@@ -115,7 +97,7 @@ def split_from_labels(
             subsets, or a class has too few training cases to validate on one.
     """
     by_id = {row.slide_id: row for row in rows}
-    split = {s: _subset(row.split, s) for s, row in by_id.items() if row.split}
+    split = {s: subset_of(row.split, s) for s, row in by_id.items() if row.split}
     check_cases(split, by_id.values())
     if "train" not in split.values():
         raise LabelError(
@@ -126,7 +108,7 @@ def split_from_labels(
         train = [by_id[s] for s, subset in split.items() if subset == "train"]
         rng = np.random.default_rng(seed)
         split |= _deal(_by_case(train), _train_val(val_share), rng)
-    return _sorted(split)
+    return in_order(split)
 
 
 def check_cases(split: Mapping[str, Subset], rows: Iterable[Row]) -> None:
@@ -145,97 +127,24 @@ def check_cases(split: Mapping[str, Subset], rows: Iterable[Row]) -> None:
             )
 
 
-def write_splits(path: Path, splits: Sequence[Split], rows: Iterable[Row]) -> None:
-    """Write one split as the column `split`, several as `fold_0`, `fold_1`, ..."""
-    names = ["split"] if len(splits) == 1 else [f"fold_{i}" for i in range(len(splits))]
-    table = (
-        {"slide_id": row.slide_id, "case_id": row.case_id, "label": row.label}
-        | {
-            name: split.get(row.slide_id)
-            for name, split in zip(names, splits, strict=True)
-        }
-        for row in sorted(rows, key=lambda row: row.slide_id)
-    )
-    write_csv(path, ["slide_id", "case_id", "label", *names], table)
+def _train_val(val_share: float) -> dict[Subset, float]:
+    return {"train": 1 - val_share, "val": val_share}
 
 
-def read_splits(path: Path, rows: Iterable[Row]) -> SplitsFile:
-    """Read what `write_splits` wrote, or CLAM's `train,val,test` columns of slide ids.
-
-    Args:
-        path: The CSV file.
-        rows: The labelled slides; ids are matched as with labels.
+def subset_of(word: str, where: str) -> Subset:
+    """Return the subset that a word such as `validation` names.
 
     Raises:
-        LabelError: The file has neither layout, a cell is no subset, a slide or case is
-            in two subsets, or the file knows none of the slides.
+        LabelError: It names none.
     """
-    rows = list(rows)
-    slide_of = {join_key(row.slide_id): row.slide_id for row in rows}
-    splits: list[Split] = []
-    unknown: set[str] = set()
-    for places in _places(path):
-        split: Split = {}
-        for written, subset in places:
-            slide_id = slide_of.get(join_key(written))
-            if slide_id is None:
-                unknown.add(written)
-            elif split.setdefault(slide_id, subset) != subset:
-                raise LabelError(
-                    f"{path}: slide {slide_id!r} is in both {split[slide_id]} and "
-                    f"{subset}: keep it in one"
-                )
-        splits.append(split)
-    if not any(splits):
-        example = min(unknown, default="")
-        raise LabelError(
-            f"{path}: places none of the {len(rows)} labelled slides (an id in it: "
-            f"{example!r}): write the slide ids as the labels do"
-        )
-    for split in splits:
-        check_cases(split, rows)
-    unplaced = {row.slide_id for row in rows}.difference(*splits)
-    ordered = [_sorted(split) for split in splits]
-    return SplitsFile(ordered, tuple(sorted(unknown)), tuple(sorted(unplaced)))
-
-
-def _places(path: Path) -> list[list[tuple[str, Subset]]]:
-    """Return, for each split in the file, slide ids and their subsets."""
-    try:
-        cells = read_csv(path)
-    except DataError as error:
-        raise LabelError(str(error)) from None
-    columns = list(cells[0]) if cells else []
-    folds = [name for name in columns if re.fullmatch(r"split|fold_\d+", name)]
-    if "slide_id" in columns and folds:
-        return [
-            [
-                (row["slide_id"], _subset(row[fold], f"{path}, {row['slide_id']}"))
-                for row in cells
-                if row.get(fold)
-            ]
-            for fold in folds
-        ]
-    if "train" in columns and "slide_id" not in columns:
-        return [[(row[s], s) for row in cells for s in SUBSETS if row.get(s)]]
-    raise LabelError(
-        f"{path}: no split in it (columns: {', '.join(columns) or 'none'}): it needs "
-        "slide_id with split or fold_0, fold_1, ..., or CLAM's train,val,test"
-    )
-
-
-def _subset(word: str, where: str) -> Subset:
     found = _WORD.fullmatch(word.strip())
     if not found:
         raise LabelError(f"{where}: {word!r} is not train, val or test")
     return SUBSETS[SUBSETS.index(found[1].lower())]
 
 
-def _train_val(val_share: float) -> dict[Subset, float]:
-    return {"train": 1 - val_share, "val": val_share}
-
-
-def _sorted(split: Mapping[str, Subset]) -> Split:
+def in_order(split: Mapping[str, Subset]) -> Split:
+    """Return a split sorted by slide id."""
     return dict(sorted(split.items()))
 
 

@@ -16,7 +16,8 @@ from coverslip.learn.models.model import MILModel
 from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.prediction import predict_bag
 from coverslip.learn.resume import STATE_FILE, restore_state, save_state
-from coverslip.learn.splits import Split, write_splits
+from coverslip.learn.split_files import write_splits
+from coverslip.learn.splits import Split
 from coverslip.learn.training import PAPER, Trainer, TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import Cohort
