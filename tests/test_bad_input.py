@@ -18,7 +18,7 @@ from PIL import Image
 from coverslip.pipeline import preparing
 from coverslip.prepare.features import Features
 from coverslip.testing import LESION, slide_file
-from studies import PATCHING, files, predictions, rows, run_arguments, same
+from studies import LEARN, PATCHING, files, predictions, rows, run_arguments, same
 
 PATCHES, FEATURES = f"{PATCHING}/patches", f"{PATCHING}/features_fake"
 
@@ -373,6 +373,60 @@ def test_spoiled_work_is_named_and_made_again_once_deleted(
     bad.unlink()
     assert features(cli, cohort.slides, study).code == 0
     assert same(bad, finished / stage / bad.name)
+
+
+@pytest.mark.parametrize("slide_id", ["slide_06", "slide_09"])
+def test_a_run_tells_of_spoiled_work_once(cli, finished, cohort, tmp_path, slide_id):
+    """Whether the slide trains or tests, one line, though later stages meet it too."""
+    study = shutil.copytree(finished, tmp_path / "study")
+    bad = study / "tissue" / f"{slide_id}.geojson"
+    bad.write_text("{}")
+    ran = cli(*run_arguments(cohort, study, "--quiet"))
+    assert ran.code == 0
+    (line,) = ran.complaints
+    assert line.startswith(f"failed: {bad}: not tissue outlines of coverslip")
+    assert "delete it" in line
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", ""])
+def test_a_run_that_does_not_say_how_it_was_made(
+    cli, finished, cohort, tmp_path, content
+):
+    """A spoiled config is named; the model beside it is neither used nor replaced."""
+    study = shutil.copytree(finished, tmp_path / "study")
+    bad = study / "runs/dmia/config.json"
+    bad.write_text(content)
+    before = files(study)
+    ran = cli("train", study, "--labels", cohort.labels, *LEARN, "--quiet")
+    assert ran.code == 1
+    (line,) = ran.complaints
+    assert line.startswith(f"coverslip: error: {bad}: ")
+    assert files(study) == before
+
+
+def test_a_run_whose_split_is_spoiled(cli, finished, cohort, tmp_path):
+    """It is named; training slides are never silently counted as test."""
+    run = shutil.copytree(finished / "runs/dmia", tmp_path / "run")
+    (run / "splits.csv").write_text("a,b\n1,2\n")
+    ran = cli(
+        *("evaluate", run, "--labels", cohort.labels),
+        *("--features", finished / FEATURES, "--out", tmp_path / "out"),
+    )
+    assert ran.code == 1
+    (line,) = ran.complaints
+    assert f"{run / 'splits.csv'}: no column slide_id, split" in line
+
+
+def test_weights_that_are_no_weights(cli, cohort, tmp_path):
+    """The file is named, and nobody is advised to load it unsafely."""
+    bad = tmp_path / "weights.pt"
+    bad.write_bytes(b"garbage")
+    slide = cohort.slides / "slide_00.tif"
+    ran = cli("features", slide, "--weights", bad, "--out", tmp_path / "study")
+    assert ran.code == 1
+    (line,) = ran.complaints
+    assert f"{bad}: not a readable weights file" in line
+    assert "weights_only" not in line
 
 
 def test_a_pickle_that_runs_code(cli, tmp_path):

@@ -13,7 +13,9 @@ class Options(BaseModel):
     Each field has a default and a description; the command line is made from them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
 
     def __init__(self, **values: Any) -> None:  # noqa: ANN401 - pydantic checks them
         try:

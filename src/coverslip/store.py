@@ -127,6 +127,8 @@ _DISK_ERRORS = {
     errno.EACCES: "choose a folder you may write to",
     errno.EPERM: "choose a folder you may write to",
     errno.EROFS: "choose a folder you may write to",
+    errno.EIO: "check the disk",
+    errno.ENOENT: "choose a folder that can be made",
     errno.ENOTDIR: "a file stands where the folder should be",
     errno.EEXIST: "a file stands where the folder should be",
     errno.EISDIR: "a folder stands where the file should be",

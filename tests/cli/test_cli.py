@@ -79,6 +79,9 @@ def test_a_wrong_call_is_told_with_code_2(cli, arguments):
     [
         (["patches", "a.svs", "--size", "4"], "size=4"),
         (["patches", "a.svs", "--threshold", "2"], "threshold=2"),
+        (["patches", "a.svs", "--target-mpp", "nan"], "mpp=nan"),
+        (["patches", "a.svs", "--target-mpp", "1e-9"], "mpp=1e-09"),
+        (["patches", "a.svs", "--mpp", "nan"], "--mpp nan"),
         (["features", "a.svs", "--encoder", "abacus"], "abacus: no such encoder"),
         (["features", "a.svs", "--precision", "fp16", "--device", "cpu"], "fp16"),
     ],
@@ -103,6 +106,9 @@ def test_a_wrong_option_is_one_line_with_code_1(cli, tmp_path, arguments, named)
         (["--set", "attention=loud"], "attention='loud'"),
         (["--model", "oracle"], "model 'oracle' is unknown"),
         (["--epochs", "0"], "epochs=0"),
+        (["--lr", "inf"], "lr=inf"),
+        (["--name", "../elsewhere"], "name='../elsewhere'"),
+        (["--name", ""], "name=''"),
         (["--labels-from-names"], "give either --labels CSV or --labels-from-names"),
     ],
 )

@@ -87,6 +87,18 @@ def test_interrupted_every_epoch_it_ends_the_same(straight, tmp_path):
     assert same(going.finish().state_dict(), straight.progress.best_weights)
 
 
+def test_patience_that_was_spent_stays_spent(tmp_path):
+    """An interruption gives no epochs on top: what is left of patience is kept."""
+    path = tmp_path / "state.safetensors"
+    first, second = trainer(), trainer()
+    next(first.epochs())
+    first.progress.since_best = 4
+    save_state(path, first, MADE_WITH)
+    assert restore_state(path, second, MADE_WITH)
+    assert second.done
+    assert list(second.epochs()) == []
+
+
 def test_nothing_there_is_a_beginning(tmp_path):
     """Without a state the training starts, and says so."""
     going = trainer()

@@ -97,6 +97,14 @@ def test_the_training_seed_alone_changes_the_result():
     assert logs[0] != logs[1]
 
 
+def test_every_epoch_draws_its_own_pseudo_bags():
+    """With weights that hardly move, the losses of two epochs still differ."""
+    still = TrainOptions(epochs=2, lr=1e-12, weight_decay=0)
+    first, second = trainer(still).epochs()
+    assert abs(first["loss_tier1"] - second["loss_tier1"]) > 1e-6
+    assert first["val_loss"] == pytest.approx(second["val_loss"], abs=1e-9)
+
+
 def test_the_best_epoch_is_kept_ties_going_to_the_lower_loss(monkeypatch):
     """AUC first, then loss; an equal epoch later does not replace an earlier one."""
     script = [(0.7, 0.5), (0.9, 0.6), (0.9, 0.4), (0.8, 0.1), (0.9, 0.4), (0.9, 0.5)]

@@ -7,12 +7,13 @@ import pytest
 
 from coverslip.cohorts.pyramid import write_pyramid
 from coverslip.learn.checkpoint import load_model, save_model
+from coverslip.pipeline import predicting
 from coverslip.pipeline.predicting import gather, predict_sources, preparation_for
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.prepare.features import Features
 from coverslip.tables import read_csv, write_csv
-from coverslip.testing import LESION, TISSUE, slide_file
-from studies import PATCHING, rows
+from coverslip.testing import LESION, TISSUE, fake_encoder_known, slide_file
+from studies import PATCHING, rows, same
 
 
 def card_of(study):
@@ -57,6 +58,16 @@ def test_only_the_slides_asked_for_are_predicted(cli, finished, cohort, tmp_path
         assert list(rows(out)) == [slide_id]
     kept = tmp_path / "p_study" / PATCHING / "features_fake"
     assert len(list(kept.glob("*.h5"))) == 2
+
+
+def test_only_the_slides_to_be_drawn_are_prepared(finished, cohort, tmp_path):
+    """One heatmap out of a folder does not cost the features of the whole folder."""
+    ready = Preparation(tmp_path / "study", quiet=True)
+    with fake_encoder_known():
+        sources = gather([cohort.slides], card_of(finished), ready, ["slide_04"])
+    assert [source.slide_id for source in sources] == ["slide_04"]
+    made = (tmp_path / "study" / PATCHING / "features_fake").glob("*.h5")
+    assert [path.name for path in made] == ["slide_04.h5"]
 
 
 def test_the_order_of_slides_does_not_matter(cli, finished, cohort, tmp_path):
@@ -142,6 +153,27 @@ def test_a_heatmap_without_the_slide_keeps_the_scores(cli, finished, tmp_path):
     assert ran.code == 1
     assert "its slide is not known: give the slide or the study" in ran.err
     assert [path.name for path in (tmp_path / "maps").iterdir()] == ["slide_03.csv"]
+
+
+def test_pictures_of_two_models_are_never_mixed(cli, finished, tmp_path, monkeypatch):
+    """Another model's drawing, stopped half-way, is not taken for the first one's."""
+    maps = shutil.copytree(finished / "heatmaps", tmp_path / "maps")
+    network, card = load_model(finished / "runs" / "dmia")
+    for weights in network.parameters():
+        weights.data.mul_(-1)
+    save_model(tmp_path / "other", network, card)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    chosen = (finished, "--out", maps, "--slide", "slide_09", "--quiet")
+    monkeypatch.setattr(predicting, "draw_patches", stop)
+    assert cli("heatmap", tmp_path / "other", *chosen).code == 130
+    monkeypatch.undo()
+    assert not same(maps / "slide_09.png", finished / "heatmaps" / "slide_09.png")
+    assert cli("heatmap", finished / "runs/dmia", *chosen).code == 0
+    for path in maps.iterdir():
+        assert same(path, finished / "heatmaps" / path.name), path.name
 
 
 def test_the_scores_of_patches_lie_where_the_lesion_is(cli, finished, tmp_path):

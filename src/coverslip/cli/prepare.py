@@ -2,17 +2,19 @@
 
 import os
 import sys
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import click
 
 from coverslip.cli.options import Command, options_of, pick
+from coverslip.errors import OptionError
 from coverslip.geometry import Mpp
 from coverslip.pipeline import verbs
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
-from coverslip.pipeline.table import FAILED, NO_TISSUE, SlideTable
+from coverslip.pipeline.table import FAILED, NO_PATCH, NO_TISSUE, SlideTable
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions
@@ -78,6 +80,10 @@ def input_options(command: Command) -> Command:
 def preparation_from(out: Path, given: dict[str, Any]) -> Preparation:
     """Make a preparation from what was given on the command line."""
     missing = given.get("slide_mpp")
+    if missing is not None and not isfinite(missing):
+        raise OptionError(
+            f"--mpp {missing:g}: write micrometres per pixel, such as 0.25"
+        )
     stated = None if missing is None else Mpp(missing)
     table = given.get("mpp_csv")
     scales = Scales(stated) if table is None else read_scales(table, stated)
@@ -170,10 +176,12 @@ def features(
 def report(table: SlideTable) -> None:
     """Say what became of the slides asked for; leave with 1 when all failed."""
     failed, bare = table.with_status(FAILED), table.with_status(NO_TISSUE)
+    scant = table.with_status(NO_PATCH)
     total = len(table.asked)
     click.echo(
         f"{total - len(failed)} of {total} slides done"
         + (f", {len(bare)} without tissue" if bare else "")
+        + (f", {len(scant)} with too little for a patch" if scant else "")
         + (f", {len(failed)} failed" if failed else "")
         + f": {table.path}"
     )

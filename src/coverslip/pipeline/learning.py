@@ -8,7 +8,12 @@ from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from coverslip import store
-from coverslip.errors import DataError, LabelError, MissingExtraError
+from coverslip.errors import (
+    CorruptFileError,
+    DataError,
+    LabelError,
+    MissingExtraError,
+)
 from coverslip.judge.metrics import choose_threshold
 from coverslip.learn.bags import feature_statistics
 from coverslip.learn.checkpoint import MODEL_FILE, ModelCard, save_model
@@ -108,7 +113,7 @@ def train_model(
     }
     config, state = folder / "config.json", folder / STATE_FILE
     if (folder / MODEL_FILE).exists():
-        store.check_same(config, store.read_json(config)["made_with"], made_with)
+        store.check_same(config, _known(config), made_with)
         state.unlink(missing_ok=True)
         return folder / MODEL_FILE
     trainer = _trainer(cohort, split, options)
@@ -122,6 +127,17 @@ def train_model(
     path = save_model(folder, model, card)
     state.unlink(missing_ok=True)
     return path
+
+
+def _known(config: Path) -> store.Facts:
+    """Return what a finished run was made with."""
+    facts = store.read_json(config) if config.exists() else None
+    if not isinstance(facts, dict) or not isinstance(facts.get("made_with"), dict):
+        raise CorruptFileError(
+            f"{config}: does not say how the model beside it was made: delete the run's "
+            "folder to train again"
+        )
+    return dict(facts["made_with"])
 
 
 def _trainer(cohort: Cohort, split: Split, options: LearnOptions) -> Trainer:

@@ -9,7 +9,7 @@ from shapely.geometry import Polygon
 from tqdm import tqdm
 
 from coverslip import store
-from coverslip.errors import DataError, MismatchError, SlideError
+from coverslip.errors import DataError, DuplicateSlideError, MismatchError, SlideError
 from coverslip.geometry import Mpp
 from coverslip.learn.bags import Bag, check_belongs
 from coverslip.learn.checkpoint import ModelCard, load_model
@@ -18,13 +18,20 @@ from coverslip.learn.prediction import Prediction, predict_bag
 from coverslip.pipeline.judging import prediction_columns, prediction_row
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.preparing import prepare
-from coverslip.pipeline.table import FAILED, SlideTable, tell_failure
+from coverslip.pipeline.table import (
+    FAILED,
+    NO_PATCH,
+    NO_TISSUE,
+    SlideTable,
+    tell_failure,
+)
 from coverslip.prepare.annotations import read_annotations
 from coverslip.prepare.features import Features
 from coverslip.prepare.patches import Patches
 from coverslip.show.figures import draw_patches
 from coverslip.show.heatmap import PatchShape, draw_heatmap, patch_scores
 from coverslip.slides.finding import find_slides, open_slide
+from coverslip.slides.fingerprint import fingerprint
 from coverslip.tables import write_csv
 
 
@@ -38,6 +45,7 @@ class Source:
         patches: Its file of coordinates, when there is one.
         slide: The slide itself, when it is known.
         error: Why it cannot be predicted.
+        bare: What is said of it where it has no patches.
     """
 
     slide_id: str
@@ -45,6 +53,7 @@ class Source:
     patches: Path | None = None
     slide: Path | None = None
     error: str = ""
+    bare: str = NO_TISSUE
 
 
 def preparation_for(
@@ -78,7 +87,10 @@ def preparation_for(
 
 
 def gather(
-    inputs: Sequence[Path], card: ModelCard, preparation: Preparation
+    inputs: Sequence[Path],
+    card: ModelCard,
+    preparation: Preparation,
+    only: Sequence[str] = (),
 ) -> list[Source]:
     """Find, and where needed make, the features of the slides that are to be predicted.
 
@@ -87,31 +99,45 @@ def gather(
             folder of them).
         card: The model's.
         preparation: For raw slides: how they are prepared, and the study for that.
+        only: Slide ids to take; all when empty.
 
     Raises:
-        DataError: Nothing was found.
+        DataError: Nothing was found, or an id is not among it.
     """
+    made, raw = _made_before(inputs, card)
+    slides = {store.slide_id_of(path): path for path in find_slides(raw)} if raw else {}
+    if only:
+        known = {source.slide_id for source in made} | slides.keys()
+        if missing := sorted(set(only) - known):
+            raise DataError(f"{', '.join(missing)}: no such slide among the inputs")
+        made = [source for source in made if source.slide_id in only]
+        slides = {k: path for k, path in slides.items() if k in only}
+    for source in made:
+        if source.error:
+            tell_failure(source.error)
+    if slides:
+        ready = preparation_for(card, preparation.out, preparation)
+        table = prepare(list(slides.values()), ready)
+        made += [s for s in _sources(table, ready) if s.slide_id in slides]
+    return made
+
+
+def _made_before(
+    inputs: Sequence[Path], card: ModelCard
+) -> tuple[list[Source], list[Path]]:
+    """Return what has features already, and the places of raw slides."""
     sources: list[Source] = []
     raw: list[Path] = []
     for place in inputs:
         if place.suffix == ".h5" and place.is_file():
             sources.append(Source(place.stem, features=place))
         elif (place / "slides.csv").is_file():
-            known = _from_study(place, card)
-            for source in known:
-                if source.error:
-                    tell_failure(source.error)
-            sources += known
+            sources += _from_study(place, card)
         elif place.is_dir() and any(place.glob("*.h5")):
             sources += [Source(p.stem, features=p) for p in sorted(place.glob("*.h5"))]
         else:
             raw.append(place)
-    if raw:
-        ready = preparation_for(card, preparation.out, preparation)
-        asked = {store.slide_id_of(path) for path in find_slides(raw)}
-        made = _sources(prepare(raw, ready), ready)
-        sources += [source for source in made if source.slide_id in asked]
-    return sources
+    return sources, raw
 
 
 def _from_study(folder: Path, card: ModelCard) -> list[Source]:
@@ -134,7 +160,8 @@ def _sources(table: SlideTable, preparation: Preparation) -> list[Source]:
         error = str(row.get("error") or "")
         if row.get("status") != FAILED and not features.exists():
             error = f"{features}: no such file: run `coverslip features` first"
-        sources.append(Source(slide_id, features, patches, slide, error))
+        bare = NO_PATCH if row.get("status") == NO_PATCH else NO_TISSUE
+        sources.append(Source(slide_id, features, patches, slide, error, bare))
     return sources
 
 
@@ -171,9 +198,10 @@ def write_predictions(
                 {"slide_id": source.slide_id, "status": FAILED, "error": source.error}
             )
         else:
-            rows.append(
-                prediction_row(replace(prediction, slide_id=source.slide_id), card)
-            )
+            row = prediction_row(replace(prediction, slide_id=source.slide_id), card)
+            if prediction.probabilities is None:
+                row |= {"status": source.bare, "predicted": source.bare}
+            rows.append(row)
     skipped = {"case_id", "split", "label"}
     columns = [name for name in prediction_columns(card) if name not in skipped]
     write_csv(path, columns, sorted(rows, key=lambda row: str(row["slide_id"])))
@@ -219,7 +247,14 @@ def draw_source(
         raise SlideError(
             f"{source.slide_id}: its slide is not known: give the slide or the study"
         )
-    scale = Patches.load(source.patches).scale
+    laid = Patches.load(source.patches)
+    mark = laid.facts.get("tissue", {}).get("slide")
+    if mark is not None and mark != fingerprint(source.slide):
+        raise DuplicateSlideError(
+            f"{source.slide}: not the slide that its patches were laid on: prepare it "
+            "in another study folder"
+        )
+    scale = laid.scale
     title = (
         f"{source.slide_id}: predicted {prediction.decide(card.classes, card.threshold)}"
         f", probability of {card.classes[-1]} {prediction.probabilities[-1]:.3f}"

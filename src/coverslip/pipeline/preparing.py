@@ -16,11 +16,10 @@ import cv2
 from tqdm import tqdm
 
 from coverslip import store
-from coverslip.errors import DataError
-from coverslip.geometry import Mpp
+from coverslip.errors import DataError, DuplicateSlideError, OptionError
 from coverslip.pipeline.engine import LocalEngine, Outcome
 from coverslip.pipeline.preparation import PREPARED, Preparation
-from coverslip.pipeline.table import NO_TISSUE, SlideTable
+from coverslip.pipeline.table import NO_PATCH, NO_TISSUE, SlideTable
 from coverslip.prepare.annotations import read_polygons_geojson
 from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.export import export_patches
@@ -30,7 +29,7 @@ from coverslip.prepare.features import (
     features_made_with,
 )
 from coverslip.prepare.patches import Patches, lay_patches
-from coverslip.prepare.thumbnail import draw_outlines
+from coverslip.prepare.thumbnail import draw_outlines, thumbnail_mpp
 from coverslip.prepare.tissue import (
     Tissue,
     find_tissue,
@@ -39,6 +38,7 @@ from coverslip.prepare.tissue import (
     tissue_from_outlines,
 )
 from coverslip.slides.finding import find_slides
+from coverslip.slides.fingerprint import fingerprint
 from coverslip.slides.overview import read_overview
 from coverslip.slides.slide import Slide
 
@@ -66,6 +66,11 @@ def prepare(
         OutputError: The study cannot be written.
     """
     paths = find_slides([Path(place) for place in slides])
+    if preparation.masks is not None and preparation.masks.is_file() and len(paths) > 1:
+        raise OptionError(
+            f"{preparation.masks}: one mask for {len(paths)} slides: give a folder with "
+            "a mask named after each"
+        )
     encoder = preparation.options.features.load() if upto == "features" else None
     table = SlideTable.open(preparation.study.slides_csv)
     table.write()
@@ -126,6 +131,7 @@ def lay_slide(
         with _timed(facts, "seconds_tissue", made=study.tissue(slide.slide_id)):
             tissue = ensure_tissue(slide, preparation)
         facts["tissue_mm2"] = round(tissue.area_mm2, 3)
+        bare = NO_PATCH if tissue.outlines else NO_TISSUE
         facts["status"] = "tissue" if tissue.outlines else NO_TISSUE
         if patches:
             target = patching.patches(slide.slide_id)
@@ -140,7 +146,7 @@ def lay_slide(
                 "mpp_read": round(laid.scale.level_mpp, 6),
                 "mpp_achieved": round(laid.scale.achieved_mpp, 6),
                 "resample": round(laid.scale.resample, 6),
-                "status": "patches" if len(laid) else NO_TISSUE,
+                "status": "patches" if len(laid) else bare,
             }
     return facts
 
@@ -154,8 +160,14 @@ def ensure_tissue(slide: Slide, preparation: Preparation) -> Tissue:
         "options": options.facts(),
         "source": "otsu" if mask is None else f"{mask.name} {_digest(mask)}",
     }
+    mark = fingerprint(slide.path)
     if path.exists():
         tissue = Tissue.load(path)
+        if tissue.facts.get("slide", mark) != mark:
+            raise DuplicateSlideError(
+                f"{slide.path}: the study holds another slide of the same name: rename "
+                "the file, or use another study folder"
+            )
         known = {**tissue.facts, "l0_mpp": tissue.l0_mpp}
         store.check_same(path, known, {**asked, "l0_mpp": slide.l0_mpp})
         return tissue
@@ -168,10 +180,11 @@ def ensure_tissue(slide: Slide, preparation: Preparation) -> Tissue:
         tissue = tissue_from_mask(
             slide, read_mask_image(mask, slide, options.mask_mpp), asked
         )
-    picture, _ = read_overview(slide, Mpp(options.mask_mpp))
+    picture, _ = read_overview(slide, thumbnail_mpp(slide))
     with store.writing(preparation.study.thumbnail(slide.slide_id)) as part:
         drawn = cv2.cvtColor(draw_outlines(picture, tissue), cv2.COLOR_RGB2BGR)
         part.write_bytes(cv2.imencode(".jpg", drawn)[1].tobytes())
+    tissue.facts["slide"] = mark
     tissue.save(path)
     return tissue
 
@@ -240,7 +253,7 @@ def embed_slide(
     slide_id = store.slide_id_of(path)
     patches = Patches.load(preparation.patching.patches(slide_id))
     target = preparation.features_folder / f"{slide_id}.h5"
-    status = {"status": "features" if len(patches) else NO_TISSUE}
+    status = {"status": "features"} if len(patches) else {}
     if target.exists():
         asked = features_made_with(
             patches, encoder.identity(), preparation.options.patches.facts()

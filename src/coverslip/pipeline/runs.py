@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coverslip import store
-from coverslip.errors import DataError
+from coverslip.errors import DataError, OptionError
 from coverslip.learn.checkpoint import load_model
 from coverslip.learn.labels import Labels, labels_from_names, read_labels
 from coverslip.learn.splits import Split
@@ -63,6 +63,10 @@ class TrainPlan:
     folds: int = 0
     tensorboard: bool = False
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        if self.name.strip(".") == "" or {"/", "\\"} & set(self.name):
+            raise OptionError(f"name={self.name!r}: a run's name is one folder's name")
 
 
 def train(
@@ -142,7 +146,8 @@ def evaluate(
     split: Split = dict.fromkeys(cohort.bags, "test")
     known = (model if model.is_dir() else model.parent) / "splits.csv"
     if known.exists():
-        trained = {row["slide_id"]: row["split"] for row in read_csv(known)}
+        rows = read_csv(known, ("slide_id", "split"))
+        trained = {row["slide_id"]: row["split"] for row in rows}
         split |= {s: trained[s] for s in cohort.bags if trained.get(s)}  # type: ignore[misc] # written by us
     return evaluate_run(model, cohort, split, out, device)
 

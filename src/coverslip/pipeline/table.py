@@ -31,6 +31,8 @@ COLUMNS = (
 )
 FAILED = "failed"
 NO_TISSUE = "no tissue"
+NO_PATCH = "no patch"
+"""There is tissue, but no patch with enough of it: a smaller --size or --threshold."""
 STAGES = ("tissue", "patches", "features")
 """What a slide's status says: the last stage that was done, in this order."""
 PATIENCE = 2.0

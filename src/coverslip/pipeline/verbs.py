@@ -19,7 +19,13 @@ from coverslip.pipeline.predicting import (
 from coverslip.pipeline.preparation import Preparation
 from coverslip.pipeline.preparing import prepare
 from coverslip.pipeline.runs import TrainPlan, TrainResult, evaluate, train
-from coverslip.pipeline.table import FAILED, SlideTable, tell_failure
+from coverslip.pipeline.table import (
+    FAILED,
+    NO_PATCH,
+    NO_TISSUE,
+    SlideTable,
+    tell_failure,
+)
 from coverslip.tables import read_csv
 
 
@@ -54,7 +60,7 @@ class PredictResult:
 
     Attributes:
         out: The table, or the folder of pictures.
-        rows: Status by slide: "ok", "no tissue", or the error.
+        rows: Status by slide: "ok", "no tissue", "no patch", or the error.
         pictures: Heatmaps, when they were drawn.
     """
 
@@ -65,12 +71,14 @@ class PredictResult:
     @property
     def failed(self) -> tuple[str, ...]:
         """The slides that did not come through."""
-        return tuple(k for k, s in self.rows.items() if s not in {"ok", "no tissue"})
+        sound = {"ok", NO_TISSUE, NO_PATCH}
+        return tuple(k for k, status in self.rows.items() if status not in sound)
 
     @property
     def bare(self) -> tuple[str, ...]:
-        """The slides without tissue."""
-        return tuple(k for k, status in self.rows.items() if status == "no tissue")
+        """The slides without tissue, or without a patch of it."""
+        bare = {NO_TISSUE, NO_PATCH}
+        return tuple(k for k, status in self.rows.items() if status in bare)
 
 
 def predict(
@@ -98,7 +106,7 @@ def predict(
     write_predictions(out, card, said)
     rows = {
         source.slide_id: source.error
-        or ("ok" if p is not None and p.probabilities is not None else "no tissue")
+        or ("ok" if p is not None and p.probabilities is not None else source.bare)
         for source, p in said
     }
     return PredictResult(out, rows)
@@ -128,12 +136,7 @@ def heatmap(
         OutputError: A picture cannot be written.
     """
     network, card = open_model(model, preparation.options.features.device)
-    sources = gather(inputs, card, preparation)
-    if only:
-        known = {source.slide_id for source in sources}
-        if missing := sorted(set(only) - known):
-            raise DataError(f"{', '.join(missing)}: no such slide among the inputs")
-        sources = [source for source in sources if source.slide_id in only]
+    sources = gather(inputs, card, preparation, only)
     rows: dict[str, str] = {}
     pictures = []
     for source, bag, prediction in predict_sources(
@@ -150,7 +153,7 @@ def heatmap(
             tell_failure(str(error))
             rows[source.slide_id] = str(error)
             continue
-        rows[source.slide_id] = "ok" if picture else "no tissue"
+        rows[source.slide_id] = "ok" if picture else source.bare
         pictures += [picture] if picture else []
     return PredictResult(out, rows, tuple(pictures))
 
@@ -192,14 +195,15 @@ def run(
     if labels is not None:
         read_labels(labels)  # a wrong table is better told of before an hour of work
     table = features(slides, preparation)
-    if len(table.with_status(FAILED)) == len(table.asked):
+    failed = table.with_status(FAILED)
+    if len(failed) == len(table.asked):
         raise DataError(f"{table.path}: no slide could be prepared: see column error")
     plan = replace(plan, features=preparation.features_folder)
     trained = train(preparation.out, labels, options, plan)
     tested = [
         row["slide_id"]
         for row in read_csv(trained.models[0].parent / "predictions.csv")
-        if row["split"] == "test"
+        if row["split"] == "test" and row["slide_id"] not in failed
     ]
     if not tested:
         return RunResult(table, trained, ())

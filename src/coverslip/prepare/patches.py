@@ -30,7 +30,9 @@ Coordinates = npt.NDArray[np.int64]
 class PatchOptions(Options):
     """How patches are laid over the tissue."""
 
-    mpp: float = Field(0.5, gt=0, description="um per pixel of a patch (0.5 is 20x)")
+    mpp: float = Field(
+        0.5, ge=0.01, le=100, description="um per pixel of a patch (0.5 is 20x)"
+    )
     size: int = Field(256, ge=8, description="side of a patch in pixels")
     stride: int | None = Field(
         None, ge=1, description="pixels from patch to patch; the size when not given"

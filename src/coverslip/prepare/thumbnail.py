@@ -5,8 +5,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from coverslip.geometry import Mpp
 from coverslip.prepare.tissue import Tissue
-from coverslip.slides.slide import RGB
+from coverslip.slides.overview import require_mpp
+from coverslip.slides.slide import RGB, Slide
 
 GREEN, GREY = (0, 140, 0), (150, 150, 150)
 
@@ -31,3 +33,18 @@ def draw_outlines(picture: RGB, tissue: Tissue) -> RGB:
         for ring in (outline.exterior, *outline.interiors):
             draw(ring, GREEN, thickness)
     return drawn
+
+
+PX_LONG_SIDE = 1500
+"""Longer side of a thumbnail in pixels, where the slide has so many."""
+
+
+def thumbnail_mpp(slide: Slide) -> Mpp:
+    """Return the scale at which a slide fits into a thumbnail.
+
+    Raises:
+        MissingMppError: The scale of the slide is unknown.
+    """
+    bounds = slide.bounds
+    longer = max(bounds.l0_width, bounds.l0_height)
+    return Mpp(require_mpp(slide) * max(1.0, longer / PX_LONG_SIDE))

@@ -77,7 +77,9 @@ def draw_patches(
     coords: npt.NDArray[np.int64],
     shown: int = 8,
 ) -> None:
-    """Show the patches with the highest attention, and those with the lowest.
+    """Show the patches with the highest attention, the highest score, and the lowest.
+
+    The score is tier 1's probability of the last class.
 
     Args:
         path: The PNG to write.
@@ -88,9 +90,14 @@ def draw_patches(
         shown: Patches of each kind, at most.
     """
     order = (-prediction.attention).argsort(kind="stable")
+    likely = (-prediction.patch_probabilities[:, -1]).argsort(kind="stable")
     count = min(shown, len(order))
-    rows = {"highest attention": order[:count], "lowest": order[::-1][:count]}
-    figure = Figure(figsize=(1.5 * count + 0.3, 4.1), dpi=110, layout="constrained")
+    rows = {
+        "highest attention": order[:count],
+        "highest probability": likely[:count],
+        "lowest attention": order[::-1][:count],
+    }
+    figure = Figure(figsize=(1.5 * count + 0.3, 6.0), dpi=110, layout="constrained")
     axes = figure.subplots(len(rows), count, squeeze=False)
     for line, (title, chosen) in zip(axes, rows.items(), strict=True):
         for axis, i in zip(line, chosen, strict=True):
@@ -101,7 +108,10 @@ def draw_patches(
             )
             axis.set(xticks=[], yticks=[])
         line[0].set_title(title, fontsize=9, loc="left")
-    figure.suptitle(f"{prediction.slide_id}: patches by tier-1 attention", fontsize=10)
+    figure.suptitle(
+        f"{prediction.slide_id}: patches by tier-1 attention and probability",
+        fontsize=10,
+    )
     _save(figure, path)
 
 

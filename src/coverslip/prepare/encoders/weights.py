@@ -66,7 +66,8 @@ def read_state(path: Path) -> tuple[State, dict[str, str]]:
                 path, map_location="cpu", weights_only=True
             )
     except _UNREADABLE as error:
-        reason = str(error).partition("\n")[0]
+        # torch goes on to advise weights_only=False, which would run what is in it
+        reason = str(error).partition("\n")[0].partition(". ")[0]
         raise EncoderError(
             f"{path}: not a readable weights file ({reason}): fetch it again"
         ) from None
