@@ -108,13 +108,15 @@ def writing(path: Path) -> Iterator[Path]:
     """
     part = path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         _clear_dead_parts(path.parent)
         yield part
         if not _same_content(part, path):
             part.replace(path)
     except (OSError, RuntimeError) as error:
-        if (code := _errno_of(error)) in _DISK_ERRORS:
+        code = _errno_of(error)
+        missing_input = code == errno.ENOENT and path.parent.is_dir()
+        if code in _DISK_ERRORS and not missing_input:
             reason = f"{os.strerror(code)}): {_DISK_ERRORS[code]}"
             raise OutputError(f"{path}: cannot write ({reason}") from error
         raise
@@ -123,12 +125,20 @@ def writing(path: Path) -> Iterator[Path]:
             part.unlink()
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise OutputError(
+            f"{folder}: cannot be made ({error.strerror}): choose another folder"
+        ) from error
+
+
 _DISK_ERRORS = {
     errno.EACCES: "choose a folder you may write to",
     errno.EPERM: "choose a folder you may write to",
     errno.EROFS: "choose a folder you may write to",
     errno.EIO: "check the disk",
-    errno.ENOENT: "choose a folder that can be made",
     errno.ENOTDIR: "a file stands where the folder should be",
     errno.EEXIST: "a file stands where the folder should be",
     errno.EISDIR: "a folder stands where the file should be",
