@@ -114,9 +114,7 @@ def writing(path: Path) -> Iterator[Path]:
         if not _same_content(part, path):
             part.replace(path)
     except (OSError, RuntimeError) as error:
-        code = _errno_of(error)
-        missing_input = code == errno.ENOENT and path.parent.is_dir()
-        if code in _DISK_ERRORS and not missing_input:
+        if (code := _errno_of(error)) in _DISK_ERRORS:
             reason = f"{os.strerror(code)}): {_DISK_ERRORS[code]}"
             raise OutputError(f"{path}: cannot write ({reason}") from error
         raise
