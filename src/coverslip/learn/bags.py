@@ -22,6 +22,11 @@ def bag_tensor(bag: Bag) -> torch.Tensor:
     return torch.from_numpy(np.array(bag.features, dtype=np.float32))
 
 
+def bag_coords(bag: Bag) -> torch.Tensor | None:
+    """Return where a bag's patches lie, level-0 (x, y) int64 (n, 2), if it is known."""
+    return None if bag.coords is None else torch.from_numpy(bag.coords)
+
+
 def bag_facts(bag: Bag) -> store.Facts:
     """Return what must agree between a model and the bags it is given.
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from coverslip.learn.bags import Bag, bag_tensor
+from coverslip.learn.bags import Bag, bag_coords, bag_tensor
 from coverslip.learn.models.model import MILModel
 
 
@@ -59,8 +58,7 @@ def predict_bag(model: MILModel, bag: Bag, partitions: Sequence[int]) -> Predict
             bag.slide_id, None, None, empty, np.empty((0, n_classes), "f4")
         )
     device = next(model.parameters()).device
-    coords = None if bag.coords is None else torch.from_numpy(bag.coords)
-    output = model.predict(bag_tensor(bag).to(device), partitions, coords)
+    output = model.predict(bag_tensor(bag).to(device), partitions, bag_coords(bag))
     probabilities = output.probabilities.double().cpu().numpy()
     return Prediction(
         slide_id=bag.slide_id,

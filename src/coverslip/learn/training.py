@@ -21,7 +21,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from coverslip.errors import DataError, LabelError
-from coverslip.learn.bags import Bag, bag_tensor
+from coverslip.learn.bags import Bag, bag_coords, bag_tensor
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.prediction import predict_bag
 from coverslip.options import Options
@@ -178,7 +178,7 @@ class Trainer:
         x = bag_tensor(item.bag).to(self.device)
         generator = _generator(self.options.seed, epoch, item.bag.slide_id)
         with self._arithmetic():
-            losses = self.model.losses(x, item.label, generator)
+            losses = self.model.losses(x, item.label, generator, bag_coords(item.bag))
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call] # torch's own

@@ -108,7 +108,7 @@ def test_the_matrix_form_equals_a_loop_over_pseudo_bags(n, n_classes):
     for variant in VARIANTS:
         heads = 1 if variant["attention"] == "exponential" else 2
         model = model_of(n_classes, **variant, heads=heads, tau=0.8, instance_loss=0.3)
-        losses = model.losses(x, 1, seeded(5))
+        losses = model.bag_losses(x, 1, seeded(5))
         groups = listed(model.groups(n, seeded(5)))
         expected, _ = looped(model, x, groups, 1)
         assert losses.keys() == expected.keys()

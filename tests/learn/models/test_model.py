@@ -17,9 +17,9 @@ class FirstPatch(MILModel):
         super().__init__(2, 2)
         self.drop = nn.Dropout(0.5)
 
-    def losses(self, x: Tensor, label: int, generator: torch.Generator):
-        """Return nothing: only prediction is tested here."""
-        raise NotImplementedError
+    def bag_losses(self, x: Tensor, label: int, generator: torch.Generator):
+        """Return the sum of the first patch, which shows what was seen, and first."""
+        return {"first": x[0].sum() + len(x)}
 
     def optimised(self):
         """Return nothing: only prediction is tested here."""
@@ -27,7 +27,7 @@ class FirstPatch(MILModel):
 
     def assess(self, x: Tensor, partitions: Sequence[int]) -> BagOutput:
         """Say what the first patch says; number the patches in `attention`."""
-        first = self.drop(x[0]).softmax(0)
+        first = self.drop(x[0])
         numbers = torch.arange(len(x), dtype=torch.float32)
         return BagOutput(first.expand(len(partitions), 2), numbers, x)
 
@@ -60,6 +60,22 @@ def test_predict_is_in_evaluation_mode_and_gives_the_mode_back():
     assert not model.training
 
 
+def test_masked_patches_are_not_seen():
+    """They change nothing, and what is said of them is that nothing is known."""
+    x = torch.arange(10.0).reshape(5, 2)
+    mask = torch.tensor([False, True, True, False, True])
+    coords = torch.stack([torch.arange(5), torch.zeros(5)], 1)
+    model, chance = FirstPatch(), torch.Generator()
+    seen = model.predict(x, [0], coords, mask)
+    alone = model.predict(x[mask], [0], coords[mask])
+    assert torch.equal(seen.probability, alone.probability)
+    assert seen.attention.tolist() == [0, 0, 1, 0, 2]
+    assert seen.patch_probabilities.isnan().all(dim=1).tolist() == (~mask).tolist()
+    assert model.losses(x, 1, chance, coords, mask) == {"first": 2 + 3 + 3}
+    with pytest.raises(DataError, match="no patches"):
+        model.predict(x, [0], coords, torch.zeros(5, dtype=torch.bool))
+
+
 def test_a_bag_without_patches_is_refused():
     """The message says what is missing."""
     with pytest.raises(DataError, match="no patches"):
@@ -81,5 +97,5 @@ def test_no_partition_is_a_programming_mistake():
 def test_probability_is_the_mean_over_partitions():
     """Softmax outputs are averaged, not logits."""
     rows = torch.tensor([[0.2, 0.8], [0.6, 0.4]])
-    output = BagOutput(rows, torch.ones(1), torch.ones(1, 2))
+    output = BagOutput(rows.log(), torch.ones(1), torch.ones(1, 2))
     torch.testing.assert_close(output.probability, torch.tensor([0.4, 0.6]))

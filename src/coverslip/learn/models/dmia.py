@@ -168,7 +168,7 @@ class DMIA(MILModel):
             tier1.append(self.attention)
         return {"tier1": tier1, "tier2": [self.tier2]}
 
-    def losses(
+    def bag_losses(
         self, x: Tensor, label: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Return "tier1", "tier2" and, where lambda > 0, "instance" (lambda included).
@@ -178,7 +178,6 @@ class DMIA(MILModel):
         back, so L1 moves only tier 1 and L2 only tier 2: one backward of the sum and
         then both optimisers' steps is the same update, number for number.
         """
-        self.check(x)
         members = self.groups(len(x), generator).to(x.device)  # (M, n)
         h = self.reduce(x)  # (n, dim)
         with _full_precision(h):
@@ -216,7 +215,7 @@ class DMIA(MILModel):
             o = self.tier2(tokens)  # (R, C)
             whole = self.weigh(first.e, groups.new_ones(1, len(x)))  # (1, n)
         return BagOutput(
-            probabilities=o.softmax(dim=-1),
+            logits=o,
             attention=whole[0],
             patch_probabilities=first.z.softmax(dim=-1),
         )

@@ -17,14 +17,20 @@ class BagOutput:
     """What a model says about one slide of n patches, in the caller's order.
 
     Attributes:
-        probabilities: (R, C), one row a partition; one row where a model has none.
-        attention: (n,), over the whole slide, summing to one.
-        patch_probabilities: (n, C), what the model says of each patch alone.
+        logits: (R, C), one row a partition; one row where a model has none.
+        attention: (n,), over the whole slide, summing to one; zero where masked.
+        patch_probabilities: (n, C), what the model says of each patch alone; NaN where
+            masked.
     """
 
-    probabilities: Tensor
+    logits: Tensor
     attention: Tensor
     patch_probabilities: Tensor
+
+    @property
+    def probabilities(self) -> Tensor:
+        """The class probabilities of each partition (R, C)."""
+        return self.logits.softmax(dim=-1)
 
     @property
     def probability(self) -> Tensor:
@@ -35,8 +41,9 @@ class BagOutput:
 class MILModel(nn.Module, ABC):
     """A classifier of bags; a bag is one slide's features x (n, D).
 
-    A model defines `losses`, `optimised` and `assess`; callers use `losses`,
-    `optimised` and `predict`. Features are standardised first, by `standardise`.
+    A model defines `bag_losses`, `optimised` and `assess`; callers use `losses`,
+    `optimised` and `predict`, which check the bag, leave out what is masked and put the
+    patches in canonical order. Features are standardised first, by `standardise`.
 
     Args:
         in_dim: Length of a feature, D.
@@ -50,20 +57,10 @@ class MILModel(nn.Module, ABC):
         self.standardise = Standardise(in_dim)
 
     @abstractmethod
-    def losses(
+    def bag_losses(
         self, x: Tensor, label: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Return the named losses of one bag; training descends their sum.
-
-        Args:
-            x: Features (n, D).
-            label: The slide's class.
-            generator: A CPU generator, the only source of chance.
-
-        Raises:
-            DataError: The bag has no patches.
-            MismatchError: The features are not of length D.
-        """
+        """Return the losses of a bag in canonical order; `losses` calls it."""
 
     @abstractmethod
     def optimised(self) -> dict[str, list[nn.Module]]:
@@ -75,11 +72,39 @@ class MILModel(nn.Module, ABC):
 
     @abstractmethod
     def assess(self, x: Tensor, partitions: Sequence[int]) -> BagOutput:
-        """Judge one bag whose patches are in canonical order; `predict` calls it."""
+        """Judge a bag whose patches are in canonical order; `predict` calls it."""
+
+    def losses(
+        self,
+        x: Tensor,
+        label: int,
+        generator: torch.Generator,
+        coords: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Return the named losses of one bag; training descends their sum.
+
+        Args:
+            x: Features (n, D).
+            label: The slide's class.
+            generator: A CPU generator, the only source of chance.
+            coords: Level-0 (x, y) of each patch, (n, 2).
+            mask: Patches that take part, bool (n,); all without.
+
+        Raises:
+            DataError: The bag has no patches.
+            MismatchError: The features are not of length D.
+        """
+        kept = self._kept(x, coords, mask)  # (m,)
+        return self.bag_losses(x[kept], label, generator)
 
     @torch.no_grad()
     def predict(
-        self, x: Tensor, partitions: Sequence[int], coords: Tensor | None = None
+        self,
+        x: Tensor,
+        partitions: Sequence[int],
+        coords: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> BagOutput:
         """Judge one bag; neither the patches' order nor any random state matters.
 
@@ -88,28 +113,33 @@ class MILModel(nn.Module, ABC):
             partitions: Seeds of the R partitions into pseudo-bags, at least one.
             coords: Level-0 (x, y) of each patch, (n, 2). Without them the patches
                 are put in order by their features.
+            mask: Patches that take part, bool (n,); all without.
 
         Raises:
             DataError: The bag has no patches.
             MismatchError: The features are not of length D.
             ValueError: No partition is asked for.
         """
-        self.check(x)
         if not partitions:
             raise ValueError("predict needs the seed of at least one partition")
-        order = canonical_order(x, coords)  # (n,)
-        back = order.argsort()  # (n,)
+        kept = self._kept(x, coords, mask)  # (m,)
         was_training = self.training
         self.eval()
         try:
-            output = self.assess(x[order], partitions)
+            output = self.assess(x[kept], partitions)
         finally:
             self.train(was_training)
-        return replace(
-            output,
-            attention=output.attention[back],
-            patch_probabilities=output.patch_probabilities[back],
-        )
+        attention = output.attention.new_zeros(len(x))  # (n,)
+        said = output.patch_probabilities.new_full((len(x), self.n_classes), torch.nan)
+        attention[kept] = output.attention
+        said[kept] = output.patch_probabilities
+        return replace(output, attention=attention, patch_probabilities=said)
+
+    def _kept(self, x: Tensor, coords: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Return the places of the patches that take part, in canonical order: (m,)."""
+        self.check(x if mask is None else x[mask])
+        order = canonical_order(x, coords)  # (n,)
+        return order if mask is None else order[mask[order]]
 
     def check(self, x: Tensor) -> None:
         """Refuse a bag that this model cannot read.
