@@ -108,6 +108,11 @@ def at_least_fp32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def full_precision(h: Tensor) -> torch.autocast:
+    """Return a block in which nothing is computed in half precision, on h's device."""
+    return torch.autocast(h.device.type, enabled=False)
+
+
 @contextmanager
 def initial_weights(seed: int) -> Iterator[None]:
     """Within this block new layers draw their weights from `seed`.

@@ -4,8 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from coverslip.errors import OptionError
+from coverslip.learn.models.abmil import ABMIL, ABMILOptions, GatedABMIL
+from coverslip.learn.models.acmil import ACMIL, ACMILOptions
+from coverslip.learn.models.clam import CLAM, CLAMMB, CLAMOptions
 from coverslip.learn.models.dmia import DMIA, DMIAOptions
+from coverslip.learn.models.dsmil import DSMIL, DSMILOptions
+from coverslip.learn.models.dtfd import DTFD, DTFDOptions
+from coverslip.learn.models.instance_max import InstanceMax, InstanceMaxOptions
+from coverslip.learn.models.loss_attention import LossAttention, LossAttentionOptions
+from coverslip.learn.models.max import Max, MaxOptions
+from coverslip.learn.models.mean import Mean, MeanOptions
 from coverslip.learn.models.model import MILModel
+from coverslip.learn.models.monotone import Monotone, MonotoneOptions
+from coverslip.learn.models.transmil import TransMIL, TransMILOptions
 from coverslip.options import Options
 
 
@@ -24,6 +35,19 @@ class Entry:
 
 MODELS: dict[str, Entry] = {
     "dmia": Entry(DMIAOptions, DMIA),
+    "mean": Entry(MeanOptions, Mean),
+    "max": Entry(MaxOptions, Max),
+    "instance_max": Entry(InstanceMaxOptions, InstanceMax),
+    "abmil": Entry(ABMILOptions, ABMIL),
+    "gated_abmil": Entry(ABMILOptions, GatedABMIL),
+    "loss_attention": Entry(LossAttentionOptions, LossAttention),
+    "monotone": Entry(MonotoneOptions, Monotone),
+    "dtfd": Entry(DTFDOptions, DTFD),
+    "clam_sb": Entry(CLAMOptions, CLAM),
+    "clam_mb": Entry(CLAMOptions, CLAMMB),
+    "dsmil": Entry(DSMILOptions, DSMIL),
+    "transmil": Entry(TransMILOptions, TransMIL),
+    "acmil": Entry(ACMILOptions, ACMIL),
 }
 
 

@@ -1,0 +1,47 @@
+"""Mean embedding: the slide is the mean of its patches.
+
+    f = mean_j h_j ;  o = W f + b
+
+What every other model has to beat. The mean of patches' logits is the same thing, the
+classifier being linear: o = mean_j (W h_j + b).
+"""
+
+import torch
+from torch import Tensor
+
+from coverslip.learn.models.layers import initial_weights
+from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
+
+
+class MeanOptions(OneTierOptions):
+    """Options of the mean embedding."""
+
+
+class Mean(OneTier):
+    """Mean embedding.
+
+    Args:
+        in_dim: Length of a feature, D.
+        n_classes: Number of classes, C.
+        options: The model's options.
+        seed: Draws the initial weights.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        n_classes: int,
+        options: MeanOptions | None = None,
+        seed: int = 0,
+    ) -> None:
+        with initial_weights(seed):
+            super().__init__(in_dim, n_classes, options or MeanOptions())
+
+    def read(self, h: Tensor, generator: torch.Generator | None = None) -> Reading:
+        """Weigh all patches alike: attention is 1 / n."""
+        f = h.mean(dim=0)  # (dim,)
+        return Reading(
+            logits=self.classifier(f, generator),
+            attention=h.new_full((len(h),), 1 / len(h)),
+            z=self.classifier(h),
+        )
