@@ -1,0 +1,176 @@
+"""Detections: the points of a slide where a model sees tumour, each with a score.
+
+Two ways lead from the scores of patches to detections:
+
+    peaks    non-maximum suppression: the best patch, then the best of those farther off
+             than a radius, and so on. The default: it has no threshold to choose, the
+             FROC curve goes through all of them, and two lesions stay two.
+    regions  patches from a threshold on, those that touch being one detection at the
+             best of them. Fewer points, but a threshold that has to be chosen on other
+             slides, and a false bridge makes two lesions one.
+
+Detections of other programs are read from the organisers' files: `prob,x,y` a row, level
+0 pixels, no header needed.
+"""
+
+import csv
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
+
+from coverslip import store
+from coverslip.errors import DataError
+
+Floats = npt.NDArray[np.float64]
+
+RADIUS_UM = 200.0
+"""A patch this near to a better one is no detection of its own: of patches of 128 um,
+the eight around it; and a lesion must be longer than this to count."""
+
+
+class Detections(NamedTuple):
+    """What was detected on one slide.
+
+    Attributes:
+        l0_points: (N, 2) in level-0 pixels, (x, y).
+        scores: (N,) the higher the likelier; any finite numbers.
+    """
+
+    l0_points: Floats
+    scores: Floats
+
+
+NO_DETECTIONS = Detections(np.empty((0, 2)), np.empty(0))
+
+
+def peaks(
+    l0_coords: npt.NDArray[np.int64],
+    scores: npt.ArrayLike,
+    l0_size: float,
+    l0_radius: float,
+) -> Detections:
+    """Return the centres of the patches that no better one lies near to.
+
+    Patches are taken from the best down; each one taken removes those within the
+    radius. Of equal scores the upper, then the left patch comes first, whatever the
+    order of the patches.
+
+    Args:
+        l0_coords: (N, 2) level-0 top-left corners.
+        scores: (N,).
+        l0_size: Side of a patch in level-0 pixels.
+        l0_radius: Level-0 pixels.
+
+    Raises:
+        DataError: The arrays differ in length, or a score is not finite.
+    """
+    corners, values = _checked(l0_coords, scores)
+    left = np.ones(len(values), dtype=bool)
+    taken = []
+    tree = KDTree(corners) if len(corners) else None
+    for i in _best_first(corners, values).tolist():
+        if tree is not None and left[i]:
+            taken.append(i)
+            left[tree.query_ball_point(corners[i], l0_radius)] = False
+    return _at_centres(corners, values, l0_size, np.array(taken, dtype=np.intp))
+
+
+def regions(
+    l0_coords: npt.NDArray[np.int64],
+    scores: npt.ArrayLike,
+    l0_size: float,
+    threshold: float,
+) -> Detections:
+    """Return the best patch of each group of touching patches from a threshold on.
+
+    Patches touch when they share an edge, a corner, or overlap. Arguments as `peaks`.
+
+    Raises:
+        DataError: The arrays differ in length, or a score is not finite.
+    """
+    corners, values = _checked(l0_coords, scores)
+    high = values >= threshold
+    corners, values = corners[high], values[high]
+    if not len(values):
+        return _at_centres(corners, values, l0_size, np.empty(0, np.intp))
+    reach = math.ceil(l0_size)  # corners are whole pixels, and a side need not be
+    pairs = KDTree(corners).query_pairs(reach, p=math.inf, output_type="ndarray")
+    links = coo_array(
+        (np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])),
+        shape=(len(values), len(values)),
+    )
+    _, group = connected_components(links, directed=False)
+    order = _best_first(corners, values)
+    first = np.unique(group[order], return_index=True)[1]
+    return _at_centres(corners, values, l0_size, order[np.sort(first)])
+
+
+def _checked(
+    l0_coords: npt.NDArray[np.int64], scores: npt.ArrayLike
+) -> tuple[Floats, Floats]:
+    corners = np.asarray(l0_coords, dtype=np.float64).reshape(-1, 2)
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape != (len(corners),) or not np.isfinite(values).all():
+        raise DataError(
+            f"scores {values.shape} of {len(corners)} patches: there must be one finite "
+            "score for each"
+        )
+    return corners, values
+
+
+def _best_first(corners: Floats, values: Floats) -> npt.NDArray[np.intp]:
+    return np.lexsort((corners[:, 0], corners[:, 1], -values))
+
+
+def _at_centres(
+    corners: Floats, values: Floats, l0_size: float, chosen: npt.NDArray[np.intp]
+) -> Detections:
+    return Detections(corners[chosen] + l0_size / 2, values[chosen])
+
+
+def write_detections(path: Path, found: Detections) -> None:
+    """Write detections as the organisers read them: `prob,x,y`, whole level-0 pixels."""
+    with (
+        store.writing(path) as part,
+        part.open("w", newline="", encoding="utf-8") as file,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        for score, (x, y) in zip(found.scores, found.l0_points, strict=True):
+            table.writerow([f"{score:.9g}", int(x), int(y)])
+
+
+def read_detections(path: Path) -> Detections:
+    """Read `prob,x,y`, with or without a header; an empty file means no detection.
+
+    Raises:
+        DataError: The file is missing, or a row is not three finite numbers.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = [row for row in csv.reader(file) if any(row)]
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file: check the path") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a readable table ({error})") from None
+    if rows and [cell.strip().lower() for cell in rows[0]][1:] == ["x", "y"]:
+        rows = rows[1:]
+    table = np.array([_numbers(path, row) for row in rows]).reshape(-1, 3)
+    return Detections(table[:, 1:], table[:, 0])
+
+
+def _numbers(path: Path, row: list[str]) -> list[float]:
+    try:
+        numbers = [float(cell) for cell in row]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise DataError(
+            f"{path}: {','.join(row)!r} is no detection: write prob,x,y in level-0 pixels"
+        )
+    return numbers
