@@ -42,6 +42,16 @@ def finished(cohort, tmp_path_factory) -> Path:
     return study
 
 
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory) -> Path:
+    """Return the smallest miniature of CAMELYON16; do not write there."""
+    from coverslip.cohorts.camelyon16.miniature import MiniatureOptions, paint_miniature
+
+    options = MiniatureOptions(normal=4, tumor=4, test=4, size=1024)
+    folder = tmp_path_factory.mktemp("miniature") / "CAMELYON16"
+    return paint_miniature(folder, options, workers=2)
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a command came to."""
