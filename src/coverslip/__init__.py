@@ -21,13 +21,18 @@ if TYPE_CHECKING:
     from coverslip.learn.labels import read_labels as read_labels
     from coverslip.learn.prediction import predict_bag as predict_bag
     from coverslip.learn.training import TrainOptions as TrainOptions
+    from coverslip.pipeline.camelyon16 import camelyon16 as camelyon16
     from coverslip.pipeline.cohort import SplitOptions as SplitOptions
     from coverslip.pipeline.demo import demo as demo
     from coverslip.pipeline.doctor import doctor as doctor
     from coverslip.pipeline.learning import LearnOptions as LearnOptions
+    from coverslip.pipeline.localising import FrocOptions as FrocOptions
+    from coverslip.pipeline.localising import froc as froc
     from coverslip.pipeline.preparation import Preparation as Preparation
     from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
+    from coverslip.pipeline.truth import Truth as Truth
     from coverslip.pipeline.verbs import TrainPlan as TrainPlan
+    from coverslip.pipeline.verbs import compare as compare
     from coverslip.pipeline.verbs import evaluate as evaluate
     from coverslip.pipeline.verbs import features as features
     from coverslip.pipeline.verbs import heatmap as heatmap
@@ -55,13 +60,16 @@ _HOME = {
     "coverslip.learn.labels": ["read_labels"],
     "coverslip.learn.prediction": ["predict_bag"],
     "coverslip.learn.training": ["TrainOptions"],
+    "coverslip.pipeline.camelyon16": ["camelyon16"],
     "coverslip.pipeline.cohort": ["SplitOptions"],
     "coverslip.pipeline.demo": ["demo"],
     "coverslip.pipeline.doctor": ["doctor"],
     "coverslip.pipeline.learning": ["LearnOptions"],
+    "coverslip.pipeline.localising": ["FrocOptions", "froc"],
     "coverslip.pipeline.preparation": ["Preparation", "PrepareOptions"],
     "coverslip.pipeline.verbs": [
         "TrainPlan",
+        "compare",
         "evaluate",
         "features",
         "heatmap",
@@ -71,6 +79,7 @@ _HOME = {
         "tissue",
         "train",
     ],
+    "coverslip.pipeline.truth": ["Truth"],
     "coverslip.prepare.annotations": ["read_annotations"],
     "coverslip.prepare.encoders.registry": ["load_encoder"],
     "coverslip.prepare.features": ["FeatureOptions", "Features", "extract_features"],

@@ -18,9 +18,9 @@ from coverslip.judge.intervals import (
     delong_variance,
     newcombe_interval,
     placements,
-    proportion_interval,
 )
 from coverslip.judge.metrics import auc
+from coverslip.judge.rates import proportion_interval
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -149,7 +149,7 @@ def test_slides_of_a_case_do_not_count_as_cases():
     repeated = auc_interval(
         np.repeat(labels, 4), np.repeat(scores, 4), np.repeat(cases, 4).tolist()
     )
-    assert repeated.method == "bootstrap of cases"
+    assert repeated.method == "DeLong for cases, logit"
     assert repeated.value == pytest.approx(once.value)
     width = once.high - once.low
     assert repeated.high - repeated.low == pytest.approx(width, rel=0.2)
@@ -176,7 +176,9 @@ def test_cases_with_slides_of_both_classes_are_drawn_whole():
         return float(s.mean())
 
     bootstrap_interval(count, labels, np.arange(7.0), clusters=cases, repeats=20)
-    assert set(seen) == {(4, 3)}
+    samples, left_out = seen[:21], seen[21:]  # those for the acceleration come last
+    assert set(samples) == {(4, 3)}
+    assert left_out == [(3, 2)] * 3
 
 
 def test_three_classes_are_bootstrapped_and_keep_a_width_when_perfect():
@@ -185,7 +187,7 @@ def test_three_classes_are_bootstrapped_and_keep_a_width_when_perfect():
     noisy = np.random.default_rng(5).dirichlet([1, 1, 1], size=24)
     assert auc_interval(labels, np.eye(3)[labels]) == newcombe_interval(1.0, 6, 18)
     mixed = auc_interval(labels, noisy)
-    assert mixed.method == "bootstrap of slides"
+    assert mixed.method == "bootstrap of slides, BCa"
     assert mixed.low < auc(labels, noisy) < mixed.high
 
 

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from coverslip.errors import CorruptFileError, DataError
 from coverslip.learn.checkpoint import MODEL_FILE, ModelCard, load_model, save_model
+from coverslip.learn.models.ensemble import Ensemble
 from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.prediction import predict_bag
 from coverslip.prepare.features import Features
@@ -129,3 +130,25 @@ def test_the_model_is_the_last_file_to_appear(saved, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         save_model(folder, model, replace(CARD, threshold=0.1))
     assert [file.name for file in folder.iterdir()] == ["model.json"]
+
+
+def test_an_ensemble_comes_back_whole(tmp_path):
+    """Its members share one file; the card says how many they are."""
+    options = entry("dmia").options(**CARD.options)
+    members = [build("dmia", 5, 2, options, seed=seed) for seed in range(3)]
+    ensemble = Ensemble(members).eval()
+    path = save_model(tmp_path, ensemble, replace(CARD, members=3))
+    again, card = load_model(path)
+    assert card.members == 3
+    before, after = (predict_bag(m, BAG, (0, 1)) for m in (ensemble, again))
+    assert (after.probabilities == before.probabilities).all()
+    save_model(tmp_path / "none", ensemble, replace(CARD, members=0))
+    with pytest.raises(CorruptFileError, match="members=0"):
+        load_model(tmp_path / "none")
+
+
+def test_a_run_of_folds_names_one_to_give(tmp_path):
+    """It has no model of its own."""
+    (tmp_path / "fold_0").mkdir()
+    with pytest.raises(DataError, match=r"give one of its folds, such as .*fold_0"):
+        load_model(tmp_path)

@@ -19,7 +19,7 @@ def test_the_study_is_laid_out_as_documented(finished, cohort):
     ids = sorted(path.stem for path in cohort.slides.iterdir())
     tested = [k for k, r in predictions(finished).items() if r["split"] == "test"]
     run = ("config.json", "log.csv", "metrics.json", "model.json", "model.safetensors")
-    figures = ("roc_test.png", "roc_val.png", "training.png")
+    figures = ("reliability_test.png", "roc_test.png", "roc_val.png", "training.png")
     expected = {
         "slides.csv",
         *(f"tissue/{i}.geojson" for i in ids),
@@ -230,7 +230,8 @@ def test_folds_test_every_slide_once(cli, finished, cohort, tmp_path):
         assert mine == {k for k, subset in split.items() if subset == "test"}
         assert f"fold {number} test: " in ran.out
     metrics = json.loads((study / "runs/cv/metrics.json").read_text())
-    assert set(metrics) == {"fold_0", "fold_1", "fold_2"}
+    assert set(metrics["folds"]) == {"fold_0", "fold_1", "fold_2"}
+    assert "pooled over folds, test: AUC" in ran.out
 
 
 def test_a_split_that_somebody_made_is_followed(cli, finished, cohort, tmp_path):

@@ -26,8 +26,14 @@ COMMANDS = {
     "features": ("coverslip.cli.prepare", "Turn the patches of slides into features."),
     "train": ("coverslip.cli.learn", "Train a model on a study's features."),
     "evaluate": ("coverslip.cli.learn", "Judge a model on labelled slides."),
+    "compare": ("coverslip.cli.compare", "Compare runs on the slides they share."),
     "predict": ("coverslip.cli.predict", "Predict slides that nobody has labelled."),
     "heatmap": ("coverslip.cli.predict", "Draw where a model looked on slides."),
+    "froc": ("coverslip.cli.froc", "Judge how many lesions a model finds on slides."),
+    "camelyon16": (
+        "coverslip.cli.camelyon16",
+        "CAMELYON16 from its folder to slide AUC and lesion FROC.",
+    ),
     "doctor": ("coverslip.cli.doctor", "Check this installation, and say what to do."),
 }
 """Module and one line of help, in the order they are listed."""

@@ -9,11 +9,15 @@ import click
 from coverslip.cli.options import Command, options_of, pick
 from coverslip.cli.prepare import QUIET
 from coverslip.errors import OptionError
+from coverslip.learn.models.zoo import MODELS, entry
 from coverslip.learn.training import TrainOptions
 from coverslip.pipeline import verbs
 from coverslip.pipeline.cohort import SplitOptions
 from coverslip.pipeline.learning import PRESETS, LearnOptions
 from coverslip.prepare.encoders.encoder import Device
+
+PRESETS_OF = "dmia"
+"""The model that presets are for; it is the default."""
 
 TRAIN_NAMES = {"device": "train_device", "precision": "train_precision"}
 
@@ -39,7 +43,25 @@ def learn_options(command: Command) -> Command:
     for option in (
         click.option("--tensorboard", is_flag=True, help="Log for TensorBoard, too."),
         click.option(
-            "--folds", type=click.IntRange(0), default=0, help="Cross-validate."
+            "--seeds",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Train so many models on a split, from --seed on, and average them.",
+        ),
+        click.option(
+            "--repeats",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Deal the folds so often, each time with other seeds.",
+        ),
+        click.option(
+            "--folds",
+            type=click.IntRange(0),
+            default=0,
+            show_default=True,
+            help="Cross-validate with so many folds.",
         ),
         click.option(
             "--split",
@@ -54,33 +76,49 @@ def learn_options(command: Command) -> Command:
             help="Option of the model, such as attention=gated (see docs/method.md).",
         ),
         click.option(
-            "--model", default="dmia", help="Model to train.", show_default=True
-        ),
-        click.option(
             "--preset",
             type=click.Choice(list(PRESETS)),
-            default="dmia",
-            show_default=True,
-            help="Named set of options to start from.",
+            help=f"Named set of options to start from, for {PRESETS_OF} only.",
         ),
         click.option(
-            "--name", default="dmia", show_default=True, help="Name of the run."
+            "--model",
+            default=PRESETS_OF,
+            show_default=True,
+            help=f"Model to train: {', '.join(MODELS)}.",
         ),
+        click.option("--name", help="Name of the run.  [default: the model's]"),
     ):
         command = option(command)
     return command
 
 
 def options_from(given: dict[str, Any]) -> LearnOptions:
-    """Make learning options from what was given on the command line."""
+    """Make learning options from what was given on the command line.
+
+    Raises:
+        OptionError: The model or one of its options is unknown, or the preset is another
+            model's.
+    """
     changed = pick(TrainOptions, given, rename=TRAIN_NAMES)
     training = {name: getattr(changed, name) for name in changed.model_fields_set}
-    return LearnOptions.preset(
-        given["preset"],
-        model=given["model"],
-        model_options=dict(_setting(text) for text in given["settings"]),
-        training=training,
-    )
+    model, preset = given["model"], given["preset"]
+    if preset is not None and model != PRESETS_OF:
+        raise OptionError(
+            f"--preset {preset} is one of {PRESETS_OF}'s: leave it out with --model "
+            f"{model}, and use --set and the options of the training"
+        )
+    known = entry(model).options.model_fields
+    settings = dict(_setting(text) for text in given["settings"])
+    for key in settings:
+        if key not in known:
+            raise OptionError(
+                f"--set {key}=...: {key} is not an option of {model}, which takes "
+                f"{', '.join(known) or 'none'}"
+            )
+    changes = {"model_options": settings, "training": training}
+    if preset is None:
+        return LearnOptions(model=model, **changes)
+    return LearnOptions.preset(preset, **changes)
 
 
 def plan_from(given: dict[str, Any], features: Path | None = None) -> verbs.TrainPlan:
@@ -91,6 +129,8 @@ def plan_from(given: dict[str, Any], features: Path | None = None) -> verbs.Trai
         splits=pick(SplitOptions, given),
         split_file=given["split"],
         folds=given["folds"],
+        repeats=given["repeats"],
+        seeds=given["seeds"],
         tensorboard=given["tensorboard"],
         quiet=given["quiet"],
     )
@@ -139,8 +179,8 @@ def train(study: Path, features: Path | None, **given: Any) -> None:  # noqa: AN
 def tell(result: verbs.TrainResult) -> None:
     """Print what a training came to."""
     click.echo(result.report.rstrip())
-    for subset, judged in result.judged.items():
-        click.echo(judged.sentence(subset))
+    for line in result.summary:
+        click.echo(line)
     for model in result.models:
         click.echo(f"model: {model}")
 

@@ -1,7 +1,8 @@
 """Confidence intervals: how far a figure could be off, given so few slides.
 
-`auc_interval` and `proportion_interval` are what most callers need; the rest are the
-methods they choose from. Where nothing can be said the ends are NaN.
+`auc_interval` is what most callers need, and `rates.rate_interval` for accuracy and the
+like; the rest are the methods they choose from. Where nothing can be said the ends are
+NaN.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +14,18 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
+from scipy.stats import t as student
 
-from coverslip.errors import DataError
 from coverslip.judge.metrics import NAN, Floats, Ints, auc, null_for_nan
+from coverslip.judge.resampling import (
+    REPEATS,
+    bootstrap,
+    case_numbers,
+    checked_scores,
+    fewest_cases,
+)
 
 LEVEL = 0.95
-REPEATS = 2000
 
 Statistic = Callable[[Ints, Floats], float]
 
@@ -53,11 +60,10 @@ def auc_interval(
 ) -> Interval:
     """Return the AUC with the interval that suits the data.
 
-    The slides of one case are alike and tell less than as many cases would: when some
-    case has several slides, cases are bootstrapped. Otherwise the interval is DeLong's
-    for two classes, and a bootstrap of slides for more. Where these shrink to a point,
-    as at an AUC of 0 or 1, it is Newcombe's, for as many cases as there are (of more
-    than two classes: of the rarest class against the rest).
+    For two classes it is DeLong's, which counts cases when some have several slides; for
+    more it is a bootstrap. Where these shrink to a point, as at an AUC of 0 or 1, it is
+    Newcombe's, for as many cases as there are (of more than two classes: of the rarest
+    class against the rest).
 
     Args:
         labels: (N,) class numbers.
@@ -69,14 +75,14 @@ def auc_interval(
     Raises:
         DataError: A score is NaN, or the arrays differ in length.
     """
-    y, s = _arrays(labels, scores)
-    cases = _numbered(clusters, len(y))
+    y, s = checked_scores(labels, scores)
+    cases = case_numbers(clusters, len(y))
     case_labels = np.unique(np.column_stack([y, cases]), axis=0)[:, 0]
     n_cases = np.unique(case_labels, return_counts=True)[1]
     if len(n_cases) < 2:
         return Interval(NAN, NAN, NAN, level, "none (one class only)")
-    if s.ndim == 1 and cases.max() + 1 == len(y):
-        found = delong_interval(y, s, level)
+    if s.ndim == 1:
+        found = delong_interval(y, s, level, clusters)
     else:
         found = bootstrap_interval(auc, y, s, clusters=clusters, level=level, seed=seed)
     if found.low < found.high:
@@ -85,53 +91,78 @@ def auc_interval(
     return newcombe_interval(found.value, rarest, int(n_cases.sum()) - rarest, level)
 
 
-def proportion_interval(successes: int, n: int, level: float = LEVEL) -> Interval:
-    """Return a proportion with Wilson's score interval (Wilson 1927).
-
-    For accuracy, sensitivity and specificity: `successes` of `n` slides were right.
-    """
-    if n == 0:
-        return Interval(NAN, NAN, NAN, level, "none (no slides)")
-    z, share = _z(level), successes / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    reach = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    low = 0.0 if successes == 0 else float(middle - reach)
-    high = 1.0 if successes == n else float(middle + reach)
-    return Interval(share, low, high, level, "Wilson")
-
-
 def delong_interval(
-    labels: npt.ArrayLike, scores: npt.ArrayLike, level: float = LEVEL
+    labels: npt.ArrayLike,
+    scores: npt.ArrayLike,
+    level: float = LEVEL,
+    clusters: Sequence[str] | None = None,
 ) -> Interval:
     """Return the AUC with DeLong's interval on the logit scale.
 
-    DeLong, DeLong and Clarke-Pearson 1988; by midranks as in Sun and Xu 2014. The logit
-    keeps the ends within 0..1 and the coverage near the level (Perme and Manevski 2019).
-    The ends are NaN where the variance is zero or unknown: an AUC of 0 or 1, or fewer
-    than two slides of a class.
+    DeLong, DeLong and Clarke-Pearson 1988; by midranks as in Sun and Xu 2014; with
+    several slides a case as in Obuchowski 1997. The logit keeps the ends within 0..1 and
+    the coverage near the level (Perme and Manevski 2019). The ends are NaN where the
+    variance is zero or unknown: an AUC of 0 or 1, or fewer than two cases of a class.
 
     Args:
         labels: (N,) of 0 and 1.
         scores: (N,) the greater the more positive, or (N, 2) probabilities.
         level: Confidence, between 0 and 1.
+        clusters: (N,) the case of each slide; None when each slide is its own.
 
     Raises:
         DataError: A score is NaN, or the arrays differ in length.
     """
-    y, s = _arrays(labels, scores)
-    value, variance = auc(y, s), delong_variance(y, s)
+    y, s = checked_scores(labels, scores)
+    cases = case_numbers(clusters, len(y))
+    value, variance = auc(y, s), delong_variance(y, s, cases)
+    method = "DeLong, logit"
+    if cases.max() + 1 < len(y):
+        method = "DeLong for cases, logit"
     if not variance > 0 or value in (0, 1):
-        return Interval(value, NAN, NAN, level, "DeLong, logit")
-    reach = _z(level) * np.sqrt(variance) / (value * (1 - value))
+        return Interval(value, NAN, NAN, level, method)
+    reach = critical_value(y, cases, level) * np.sqrt(variance) / (value * (1 - value))
     low, high = expit(logit(value) - reach), expit(logit(value) + reach)
-    return Interval(value, float(low), float(high), level, "DeLong, logit")
+    return Interval(value, float(low), float(high), level, method)
 
 
-def delong_variance(labels: Ints, scores: Floats) -> float:
-    """Return the variance of the AUC; NaN with fewer than two slides of a class."""
-    if min((labels == 1).sum(), (labels != 1).sum()) < 2:
+def delong_variance(labels: Ints, scores: Floats, cases: Ints | None = None) -> float:
+    """Return the variance of the AUC; NaN with fewer than two cases of a class."""
+    if len(np.unique(labels == 1)) < 2:
         return NAN
-    return float(sum(p.var(ddof=1) / len(p) for p in placements(labels, scores)))
+    cases = np.arange(len(labels)) if cases is None else cases
+    return placement_variance(labels, *placements(labels, scores), cases)
+
+
+def placement_variance(
+    labels: Ints, of_positives: Floats, of_negatives: Floats, cases: Ints
+) -> float:
+    """Return the variance of the mean placement (Obuchowski 1997).
+
+    With one slide a case it is DeLong's. Of the differences between two models'
+    placements it is the variance of the difference of their AUC.
+
+    Args:
+        labels: (N,) of 0 and 1.
+        of_positives: (m,), from `placements`.
+        of_negatives: (n,), from `placements`.
+        cases: (N,), from `case_numbers`.
+
+    Returns:
+        The variance; NaN with fewer than two cases of a class.
+    """
+    positive = labels == 1
+    k = int(cases.max()) + 1
+    sums, counts = [], []
+    for chosen, placed in ((positive, of_positives), (~positive, of_negatives)):
+        share = (placed - placed.mean()) / len(placed)
+        sums.append(np.bincount(cases[chosen], share, k))
+        counts.append(len(np.unique(cases[chosen])))
+    if min(counts) < 2:
+        return NAN
+    (p, n), (with_p, with_n) = sums, counts
+    own = with_p / (with_p - 1) * (p @ p) + with_n / (with_n - 1) * (n @ n)
+    return float(own + 2 * k / (k - 1) * (p @ n))
 
 
 def placements(labels: Ints, scores: Floats) -> tuple[Floats, Floats]:
@@ -169,8 +200,8 @@ def newcombe_interval(value: float, m: int, n: int, level: float = LEVEL) -> Int
     if np.isnan(value) or min(m, n) < 1:
         return Interval(value, NAN, NAN, level, "Newcombe")
     # the error is the same for an AUC of a and of 1 - a, so one end gives the other
-    low = _newcombe_low(value, m, n, _z(level))
-    high = 1 - _newcombe_low(1 - value, m, n, _z(level))
+    low = _newcombe_low(value, m, n, normal_quantile(level))
+    high = 1 - _newcombe_low(1 - value, m, n, normal_quantile(level))
     return Interval(value, low, high, level, "Newcombe")
 
 
@@ -198,10 +229,7 @@ def bootstrap_interval(
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> Interval:
-    """Return a statistic with its percentile bootstrap interval.
-
-    Whole cases are drawn with replacement, as many as there are, among those that have
-    slides of the same classes: every sample has every class.
+    """Return a statistic with its bootstrap interval: see `judge.resampling`.
 
     Args:
         statistic: Takes labels (N,) and scores (N,) or (N, C), returns a number.
@@ -215,55 +243,37 @@ def bootstrap_interval(
     Raises:
         DataError: A score is NaN, or the arrays differ in length.
     """
-    y, s = _arrays(labels, scores)
-    strata = _strata(y, _numbered(clusters, len(y)))
-    rng = np.random.default_rng(seed)
-    method = "bootstrap of slides" if clusters is None else "bootstrap of cases"
-    values = np.empty(repeats)
-    for repeat in range(repeats):
-        drawn = [
-            cases[i]
-            for cases in strata
-            for i in rng.integers(len(cases), size=len(cases))
-        ]
-        sample = np.concatenate(drawn)
-        values[repeat] = statistic(y[sample], s[sample])
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(statistic(y, s), float(low), float(high), level, method)
+    y, s = checked_scores(labels, scores)
+    cases = case_numbers(clusters, len(y))
+    found = bootstrap(
+        lambda slides: statistic(y[slides], s[slides]),
+        y,
+        cases,
+        repeats=repeats,
+        seed=seed,
+    )
+    drawn = "slides" if clusters is None else "cases"
+    return Interval(
+        found.value, *found.ends(level), level, f"bootstrap of {drawn}, BCa"
+    )
 
 
-def _strata(labels: Ints, cases: Ints) -> list[list[npt.NDArray[np.intp]]]:
-    """Return the positions of each case's slides, cases of the same classes together."""
-    strata: dict[tuple[int, ...], list[npt.NDArray[np.intp]]] = {}
-    order = np.argsort(cases, kind="stable")
-    for slides in np.split(order, np.flatnonzero(np.diff(cases[order])) + 1):
-        strata.setdefault(tuple(np.unique(labels[slides]).tolist()), []).append(slides)
-    return list(strata.values())
+def critical_value(labels: Ints, cases: Ints, level: float = LEVEL) -> float:
+    """Return how many standard errors an interval reaches.
+
+    The normal distribution's; when some case has several slides, Student's t for the
+    fewest cases of a class, since cases are few where slides are many.
+    """
+    if cases.max() + 1 == len(cases):
+        return normal_quantile(level)
+    return student_quantile(level, fewest_cases(labels, cases) - 1)
 
 
-def _numbered(clusters: Sequence[str] | None, n: int) -> Ints:
-    """Return the number of each slide's case, from 0."""
-    if clusters is None:
-        return np.arange(n)
-    if len(clusters) != n:
-        raise DataError(
-            f"{len(clusters)} cases given for {n} slides: give one for each"
-        )
-    numbers = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)[1]
-    return numbers.astype(np.int64)
-
-
-def _arrays(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Ints, Floats]:
-    """Return labels, and scores with two columns made one."""
-    y = np.asarray(labels).astype(np.int64)
-    s = np.asarray(scores, dtype=np.float64)
-    if not len(y) or y.shape != s.shape[:1] or not np.isfinite(s).all():
-        raise DataError(
-            f"labels {y.shape} and scores {s.shape}: there must be one finite score for "
-            "each of at least one slide"
-        )
-    return y, s[:, 1] if s.ndim == 2 and s.shape[1] == 2 else s
-
-
-def _z(level: float) -> float:
+def normal_quantile(level: float) -> float:
+    """Return how many standard deviations hold that share of a normal distribution."""
     return float(norm.ppf((1 + level) / 2))
+
+
+def student_quantile(level: float, freedom: int) -> float:
+    """Return the same of Student's t, of one degree of freedom at least."""
+    return float(student.ppf((1 + level) / 2, max(1, freedom)))

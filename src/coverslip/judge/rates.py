@@ -54,7 +54,10 @@ def rate_interval(
     least = n**2 / float((sizes**2).sum())
     drift = np.bincount(cases, hits - share)
     variance = len(sizes) / max(1, len(sizes) - 1) * float((drift**2).sum()) / n**2
-    alike = share * (1 - share) / variance if variance > 0 else least
+    if share in (0, 1):
+        alike = least
+    else:
+        alike = share * (1 - share) / max(variance, np.finfo(np.float64).tiny)
     independent = float(np.clip(alike, least, n))
     low, high = _wilson(share, independent, student_quantile(level, len(sizes) - 1))
     return Interval(share, low, high, level, "Wilson, cases")

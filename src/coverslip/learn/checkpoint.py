@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from coverslip import store
 from coverslip.errors import CorruptFileError, DataError
+from coverslip.learn.models.ensemble import Ensemble
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.models.zoo import build, entry
 from coverslip.version import __version__
@@ -39,7 +40,13 @@ class ModelCard:
         partitions: Seeds of the partitions that a prediction averages.
         threshold: Of two classes: the positive one from this probability on, chosen
             on validation.
+        temperature: Fitted on validation, for calibrated probabilities; None in models
+            of before it was.
+        temperature_note: Why it is not simply the best one.
+        referral: Limits set by validation beyond which a slide is referred to a person;
+            empty in models of before they were.
         training: Options, split sizes and validation figures of the training.
+        members: How many models of this kind, in the same file, are averaged.
         versions: Of the programs that made it.
     """
 
@@ -51,7 +58,11 @@ class ModelCard:
     prepare: dict[str, Any] = field(default_factory=dict)
     partitions: tuple[int, ...] = tuple(range(10))
     threshold: float = 0.5
+    temperature: float | None = None
+    temperature_note: str = ""
+    referral: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    members: int = 1
     versions: dict[str, str] = field(
         default_factory=lambda: {"coverslip": __version__, "torch": torch.__version__}
     )
@@ -80,7 +91,11 @@ def model_file(path: Path) -> Path:
     """
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
-        raise DataError(f"{file}: no model there: give a run folder, or a {MODEL_FILE}")
+        fold = path / "fold_0"
+        wanted = (
+            f"one of its folds, such as {fold}" if fold.is_dir() else "a run folder"
+        )
+        raise DataError(f"{file}: no model there: give {wanted}, or a {MODEL_FILE}")
     return file
 
 
@@ -107,8 +122,7 @@ def load_model(
         facts["classes"] = tuple(facts["classes"])
         facts["partitions"] = tuple(facts["partitions"])
         card = ModelCard(**facts)
-        options = entry(card.model).options(**card.options)
-        model = build(card.model, card.in_dim, len(card.classes), options)
+        model = _untrained(card)
         model.load_state_dict(tensors)
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -117,3 +131,15 @@ def load_model(
             "copy it again"
         ) from None
     return model.to(device).eval(), card
+
+
+def _untrained(card: ModelCard) -> MILModel:
+    """Return a model of the card's shape, its weights still to be filled in."""
+    if card.members < 1:
+        raise ValueError(f"members={card.members}")
+    options = entry(card.model).options(**card.options)
+    members = [
+        build(card.model, card.in_dim, len(card.classes), options)
+        for _ in range(card.members)
+    ]
+    return members[0] if card.members == 1 else Ensemble(members)

@@ -1,24 +1,34 @@
 """Evaluate: predictions of every labelled slide, and figures on the ones kept apart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from coverslip import store
 from coverslip.errors import DataError
-from coverslip.judge.intervals import Interval, auc_interval, proportion_interval
+from coverslip.judge.intervals import Interval, auc_interval
 from coverslip.judge.metrics import Metrics, evaluate, null_for_nan
+from coverslip.judge.rates import rate_interval
 from coverslip.learn.bags import check_belongs
 from coverslip.learn.checkpoint import ModelCard, load_model, model_file
 from coverslip.learn.prediction import Prediction, predict_bag
 from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import Cohort
+from coverslip.pipeline.trusting import (
+    calibrated,
+    reliability_points,
+    trust_cells,
+    trust_columns,
+    trust_figures,
+)
 from coverslip.prepare.encoders.encoder import Device, choose_device
 from coverslip.show.figures import draw_roc
-from coverslip.tables import read_csv, write_csv
+from coverslip.show.judging_figures import draw_reliability
+from coverslip.tables import write_csv
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,8 @@ class Judged:
         not_judged: Slides without tissue, which no figure counts.
         labels: (N,) class numbers of the slides judged.
         probabilities: (N, C) of the same slides.
+        cases: (N,) the case of each.
+        trust: Figures on calibration and referral, JSON-ready.
     """
 
     metrics: Metrics
@@ -38,6 +50,8 @@ class Judged:
     not_judged: tuple[str, ...]
     labels: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64]
+    cases: tuple[str, ...] = ()
+    trust: Mapping[str, Any] = field(default_factory=dict)
 
     def facts(self) -> store.Facts:
         """Return everything JSON-ready."""
@@ -46,7 +60,7 @@ class Judged:
             for name, i in self.intervals.items()
         }
         facts = {**self.metrics.facts(), "intervals": null_for_nan(intervals)}
-        return {**facts, "not_judged": list(self.not_judged)}
+        return {**facts, **self.trust, "not_judged": list(self.not_judged)}
 
     def sentence(self, subset: str) -> str:
         """Say the most important figures in one line."""
@@ -102,8 +116,8 @@ def evaluate_run(
     for subset in ("val", "test"):
         part = [p for p in predictions if split[p.slide_id] == subset]
         if any(p.probabilities is not None for p in part):
-            judged[subset] = judge(part, cohort, card)
-            _draw(out / "figures" / f"roc_{subset}.png", subset, judged[subset])
+            judged[subset] = judge(part, cohort, card, in_sample=subset == "val")
+            _draw(out / "figures", subset, judged[subset], card)
     rows = [prediction_row(p, card, cohort, split) for p in predictions]
     write_csv(out / "predictions.csv", prediction_columns(card), rows)
     store.write_json(
@@ -117,52 +131,77 @@ def evaluate_run(
     return judged
 
 
-def _draw(path: Path, subset: str, judged: Judged) -> None:
+def _draw(folder: Path, subset: str, judged: Judged, card: ModelCard) -> None:
     interval, threshold = judged.intervals.get("auc"), judged.metrics.threshold
-    if interval is None or threshold is None:
+    if interval is not None and threshold is not None:
+        caption = (
+            f"{subset}, {judged.metrics.n} slides: AUC {interval.value:.3f} "
+            f"({interval.low:.3f} to {interval.high:.3f})"
+        )
+        path = folder / f"roc_{subset}.png"
+        draw_roc(path, judged.labels, judged.probabilities[:, 1], threshold, caption)
+    scaled = calibrated(card, judged.probabilities)
+    if subset == "val" or scaled is None:  # on validation it was fitted: no evidence
         return
-    caption = (
-        f"{subset}, {judged.metrics.n} slides: AUC {interval.value:.3f} "
-        f"({interval.low:.3f} to {interval.high:.3f})"
+    what = card.classes[-1] if len(card.classes) == 2 else "the likeliest class"
+    draw_reliability(
+        folder / f"reliability_{subset}.png",
+        {
+            name: reliability_points(judged.labels, chances, judged.cases)
+            for name, chances in (
+                ("as told", judged.probabilities),
+                (f"calibrated, T = {card.temperature:.2f}", scaled),
+            )
+        },
+        f"{subset}, {judged.metrics.n} slides: probability of {what}",
     )
-    draw_roc(path, judged.labels, judged.probabilities[:, 1], threshold, caption)
 
 
-def judge(predictions: Sequence[Prediction], cohort: Cohort, card: ModelCard) -> Judged:
-    """Judge the predictions of some slides, not all bare, at the model's threshold."""
+def judge(
+    predictions: Sequence[Prediction],
+    cohort: Cohort,
+    card: ModelCard,
+    *,
+    in_sample: bool = False,
+) -> Judged:
+    """Judge the predictions of some slides, not all bare, at the model's threshold.
+
+    Args:
+        predictions: Of labelled slides.
+        cohort: Their labels and cases.
+        card: The model's.
+        in_sample: These are the slides that chose threshold, temperature and limits.
+    """
     rows = cohort.join.matched
     seen = [p for p in predictions if p.probabilities is not None]
     labels = np.array([card.classes.index(rows[p.slide_id].label) for p in seen])
     chances = np.array([p.probabilities for p in seen])
+    cases = tuple(rows[p.slide_id].case_id for p in seen)
     metrics = evaluate(labels, chances, card.threshold, card.classes)
-    right = int(np.trace(np.array(metrics.confusion)))
-    intervals = {"accuracy": proportion_interval(right, metrics.n)}
-    if len(card.classes) == 2:
-        cases = [rows[p.slide_id].case_id for p in seen]
+    decided = [p.decide(card.classes, card.threshold) for p in seen]
+    right = np.array([card.classes.index(name) for name in decided]) == labels
+    intervals = _intervals(labels, chances, right, cases)
+    unseen = tuple(p.slide_id for p in predictions if p.probabilities is None)
+    trust = trust_figures(card, labels, chances, right, in_sample=in_sample)
+    return Judged(metrics, intervals, unseen, labels, chances, cases, trust)
+
+
+def _intervals(
+    labels: npt.NDArray[np.int64],
+    chances: npt.NDArray[np.float64],
+    right: npt.NDArray[np.bool_],
+    cases: Sequence[str],
+) -> dict[str, Interval]:
+    """Return the interval of each figure that has one; they count cases."""
+    intervals = {"accuracy": rate_interval(right, cases)}
+    if chances.shape[1] == 2:
         if len(set(labels.tolist())) == 2:
             intervals["auc"] = auc_interval(labels, chances[:, 1], cases)
         for number, name in ((1, "sensitivity"), (0, "specificity")):
-            true = metrics.confusion[number]
-            if sum(true):
-                intervals[name] = proportion_interval(true[number], sum(true))
-    unseen = tuple(p.slide_id for p in predictions if p.probabilities is None)
-    return Judged(metrics, intervals, unseen, labels, chances)
-
-
-def gather_folds(folder: Path, models: Sequence[Path]) -> None:
-    """Collect what each fold says of its test slides into one table and one JSON."""
-    rows: list[dict[str, str]] = []
-    figures = {}
-    for number, model in enumerate(models):
-        table = read_csv(model.parent / "predictions.csv")
-        rows += [
-            {**row, "fold": str(number)} for row in table if row["split"] == "test"
-        ]
-        figures[f"fold_{number}"] = store.read_json(model.parent / "metrics.json")
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    rows.sort(key=lambda row: row["slide_id"])
-    write_csv(folder / "predictions.csv", columns, rows)
-    store.write_json(folder / "metrics.json", figures)
+            own = np.flatnonzero(labels == number).tolist()
+            if own:
+                intervals[name] = rate_interval(right[own], [cases[i] for i in own])
+    return intervals
 
 
 def prediction_columns(card: ModelCard) -> list[str]:
@@ -177,6 +216,7 @@ def prediction_columns(card: ModelCard) -> list[str]:
         "error",
         "patches",
         *(f"probability_{name}" for name in card.classes),
+        *trust_columns(card),
         "spread",
         "threshold",
     ]
@@ -200,6 +240,7 @@ def prediction_row(
     if prediction.probabilities is not None and prediction.spread is not None:
         for name, value in zip(card.classes, prediction.probabilities, strict=True):
             row[f"probability_{name}"] = f"{value:.6f}"
+        row |= trust_cells(card, prediction.probabilities)
         row["spread"] = f"{prediction.spread.max():.6f}"
     if cohort is not None and slide_id in cohort.join.matched:
         known = cohort.join.matched[slide_id]

@@ -1,8 +1,11 @@
 """Train a model on a labelled cohort, into a run folder that can be taken up again."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 from tqdm import tqdm
@@ -19,13 +22,14 @@ from coverslip.learn.bags import feature_statistics
 from coverslip.learn.checkpoint import MODEL_FILE, ModelCard, save_model
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.models.zoo import build, entry
-from coverslip.learn.prediction import predict_bag
+from coverslip.learn.prediction import Prediction, predict_bag
 from coverslip.learn.resume import STATE_FILE, restore_state, save_state
 from coverslip.learn.split_files import write_splits
 from coverslip.learn.splits import Split
-from coverslip.learn.training import PAPER, Trainer, TrainOptions
+from coverslip.learn.training import PAPER, Labelled, Trainer, TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import Cohort
+from coverslip.pipeline.trusting import fitted_on_validation
 from coverslip.show.figures import draw_training
 from coverslip.tables import read_csv, write_csv
 
@@ -203,19 +207,11 @@ def _card(
     options: LearnOptions,
     prepare: store.Facts | None,
 ) -> ModelCard:
-    """Choose the threshold on validation and write down what the model is."""
+    """Write down what the model is, with what validation chooses."""
     partitions = tuple(range(options.training.partitions))
     said = [(item, predict_bag(model, item.bag, partitions)) for item in trainer.val]
-    threshold = 0.5
-    if model.n_classes == 2:
-        pairs = [
-            (i.label, p.probabilities[1])
-            for i, p in said
-            if p.probabilities is not None
-        ]
-        threshold = choose_threshold(*zip(*pairs, strict=True))
     best = trainer.progress.best
-    return ModelCard(
+    card = ModelCard(
         model=options.model,
         options=options.of_model().facts(),
         in_dim=model.in_dim,
@@ -223,7 +219,6 @@ def _card(
         features=cohort.facts,
         prepare=prepare or {},
         partitions=partitions,
-        threshold=threshold,
         training={
             "options": options.training.facts(),
             "slides": {"train": len(trainer.train), "val": len(trainer.val)},
@@ -231,3 +226,25 @@ def _card(
             "val_auc": None if best is None else best[0],
         },
     )
+    return chosen_on_validation(card, said)
+
+
+def chosen_on_validation(
+    card: ModelCard, said: Sequence[tuple[Labelled, Prediction]]
+) -> ModelCard:
+    """Return the card with what validation chooses: threshold, temperature, referral.
+
+    Args:
+        card: The model's.
+        said: Validation slides, and what the model says of them.
+    """
+    seen = [
+        (item.label, one.probabilities)
+        for item, one in said
+        if one.probabilities is not None
+    ]
+    labels = np.array([label for label, _ in seen], np.int64)
+    chances = np.array([chance for _, chance in seen])
+    if len(card.classes) == 2:
+        card = replace(card, threshold=choose_threshold(labels, chances[:, 1]))
+    return fitted_on_validation(card, labels, chances)

@@ -18,9 +18,11 @@ from coverslip.pipeline.cohort import (
     open_cohort,
     read_split_file,
 )
-from coverslip.pipeline.judging import Judged, evaluate_run, gather_folds
-from coverslip.pipeline.learning import LearnOptions, train_model
+from coverslip.pipeline.folds import Part, fold_folder, gather_folds
+from coverslip.pipeline.judging import Judged, evaluate_run
+from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.preparation import PREPARED
+from coverslip.pipeline.seeds import Training, train_on
 from coverslip.prepare.encoders.encoder import Device
 from coverslip.tables import read_csv
 
@@ -34,12 +36,14 @@ class TrainResult:
         models: The model of each fold, one without folds.
         judged: Figures on `val` and `test`; with folds on those of each.
         report: How labels and slides met, and what was left out.
+        summary: The most important figures in a few lines.
     """
 
     folder: Path
     models: tuple[Path, ...]
     judged: Mapping[str, Judged]
     report: str
+    summary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,26 +51,40 @@ class TrainPlan:
     """What a training is done on, beside its options.
 
     Attributes:
-        name: Name of the run; its folder is `runs/<name>`.
+        name: Name of the run; its folder is `runs/<name>`. The model's when not given.
         features: Folder of features; the study's only one when not given.
         splits: How slides are dealt.
         split_file: A split that exists, in place of dealing.
-        folds: Number of folds; 0 trains one model on one split.
+        folds: Number of folds; 0 trains on one split.
+        repeats: How often folds are dealt; each time with other seeds.
+        seeds: Models that are trained on a split, to be averaged.
         tensorboard: Log for TensorBoard too.
         quiet: Show no progress.
     """
 
-    name: str = "dmia"
+    name: str | None = None
     features: Path | None = None
     splits: SplitOptions = field(default_factory=SplitOptions)
     split_file: Path | None = None
     folds: int = 0
+    repeats: int = 1
+    seeds: int = 1
     tensorboard: bool = False
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        if self.name.strip(".") == "" or {"/", "\\"} & set(self.name):
-            raise OptionError(f"name={self.name!r}: a run's name is one folder's name")
+        name = self.name
+        if name is not None and (name.strip(".") == "" or {"/", "\\"} & set(name)):
+            raise OptionError(f"name={name!r}: a run's name is one folder's name")
+        if self.repeats < 1 or self.seeds < 1:
+            raise OptionError(
+                f"repeats={self.repeats}, seeds={self.seeds}: at least 1 each"
+            )
+        if self.repeats > 1 and (self.split_file is not None or not self.folds):
+            raise OptionError(
+                f"repeats={self.repeats}: only folds that are dealt here can be dealt "
+                "again: ask for folds, without a file of splits; or use seeds"
+            )
 
 
 def train(
@@ -76,6 +94,9 @@ def train(
     plan: TrainPlan | None = None,
 ) -> TrainResult:
     """Train on a study's features and judge on the slides kept apart.
+
+    With folds, repeat r deals them by `split_seed` + r and trains from `seed` + r on.
+    With several seeds, every split trains so many models and averages them.
 
     Args:
         study: The study folder.
@@ -89,36 +110,34 @@ def train(
         ParametersDifferError: The run exists with other data or options.
     """
     plan, options = plan or TrainPlan(), options or LearnOptions()
-    folder = store.Study(study).run(plan.name)
+    folder = store.Study(study).run(plan.name or options.model)
     features_folder = plan.features or only_features(study)
     cohort = open_cohort(features_folder, _labels(labels, features_folder))
-    splits, notes = _splits(cohort, plan)
+    parts, notes = _parts(cohort, plan, folder)
+    _keep_layout(folder, plan, parts)
     prepared = features_folder / PREPARED
     prepare_facts = store.read_json(prepared) if prepared.exists() else None
-    models = []
+    training = Training(
+        cohort,
+        options,
+        plan.seeds,
+        prepare_facts,
+        tensorboard=plan.tensorboard,
+        quiet=plan.quiet,
+    )
+    models: list[Path] = []
     judged: dict[str, Judged] = {}
-    for number, split in enumerate(splits):
-        part = folder if len(splits) == 1 else folder / f"fold_{number}"
-        models.append(
-            train_model(
-                cohort,
-                split,
-                part,
-                options,
-                prepare_facts,
-                tensorboard=plan.tensorboard,
-                quiet=plan.quiet,
-            )
-        )
-        found = evaluate_run(models[-1], cohort, split, part, options.training.device)
-        if len(splits) > 1:
-            found = {f"fold {number} {subset}": j for subset, j in found.items()}
-        judged |= found
-    if len(splits) > 1:
-        gather_folds(folder, models)
+    lines: list[str] = []
+    for part in parts:
+        trained = train_on(training.seeded(part.repeat), part.split, part.folder)
+        models.append(trained.model)
+        judged |= {f"{part.name}{subset}": j for subset, j in trained.judged.items()}
+        lines += [f"{part.name}{line}" for line in trained.lines]
+    if len(parts) > 1:
+        lines += gather_folds(folder, parts)
     left_out = (f"left out: {reason}" for reason in cohort.left_out.values())
     report = "\n".join([cohort.join.report(), *left_out, *notes])
-    return TrainResult(folder, tuple(models), judged, report)
+    return TrainResult(folder, tuple(models), judged, report, tuple(lines))
 
 
 def evaluate(
@@ -175,16 +194,54 @@ def _labels(
     return labels_from_names(path.stem for path in features_in(features_folder))
 
 
-def _splits(cohort: Cohort, plan: TrainPlan) -> tuple[list[Split], list[str]]:
-    """Return the splits, and what a file of splits leaves unsaid."""
+def _parts(
+    cohort: Cohort, plan: TrainPlan, folder: Path
+) -> tuple[list[Part], list[str]]:
+    """Return the splits with their folders, and what a file of splits leaves unsaid."""
+    notes: list[str] = []
     if plan.split_file is not None:
-        read = read_split_file(cohort, plan.split_file)
-        notes = {"in no split": read.unplaced, "unknown to the labels": read.unknown}
-        return read.splits, [
-            f"{plan.split_file}: {len(ids)} slides {what} (first: {ids[0]})"
-            for what, ids in notes.items()
-            if ids
-        ]
-    if plan.folds:
-        return choose_folds(cohort, plan.splits, plan.folds), []
-    return [choose_split(cohort, plan.splits)], []
+        splits, notes = _splits_of(plan.split_file, cohort)
+        dealings = [splits]
+    elif plan.folds:
+        seeds = range(plan.splits.split_seed, plan.splits.split_seed + plan.repeats)
+        each = [plan.splits.replace(split_seed=seed) for seed in seeds]
+        dealings = [choose_folds(cohort, options, plan.folds) for options in each]
+    else:
+        dealings = [[choose_split(cohort, plan.splits)]]
+    if len(dealings[0]) == 1:
+        return [Part(folder, dealings[0][0])], notes
+    return [
+        Part(fold_folder(folder, repeat, fold), split, repeat, fold)
+        for repeat, splits in enumerate(dealings)
+        for fold, split in enumerate(splits)
+    ], notes
+
+
+def _splits_of(path: Path, cohort: Cohort) -> tuple[list[Split], list[str]]:
+    read = read_split_file(cohort, path)
+    unsaid = {"in no split": read.unplaced, "unknown to the labels": read.unknown}
+    return read.splits, [
+        f"{path}: {len(ids)} slides {what} (first: {ids[0]})"
+        for what, ids in unsaid.items()
+        if ids
+    ]
+
+
+def _keep_layout(folder: Path, plan: TrainPlan, parts: Sequence[Part]) -> None:
+    """Refuse to mix runs of another layout in one folder; repeats and seeds may grow.
+
+    Raises:
+        ParametersDifferError: The folder's run has other folds, or fewer are asked for.
+    """
+    single = {"folds": 0, "repeats": 1, "seeds": 1}
+    folds = len({part.fold for part in parts if part.fold is not None})
+    asked = {"folds": folds, "repeats": plan.repeats, "seeds": plan.seeds}
+    config = folder / "config.json"
+    if config.exists():
+        known = store.read_json(config)
+        was = {**single, **(known.get("layout", {}) if isinstance(known, dict) else {})}
+        may = {"repeats": was["folds"] > 0, "seeds": was["seeds"] > 1}
+        grown = {name: max(was[name], asked[name]) for name in may if may[name]}
+        store.check_same(config, {"layout": {**was, **grown}}, {"layout": asked})
+    if asked != single:
+        store.write_json(config, {"layout": asked})

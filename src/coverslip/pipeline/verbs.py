@@ -6,6 +6,7 @@ from pathlib import Path
 
 from coverslip.errors import DataError, SlideError
 from coverslip.learn.labels import read_labels
+from coverslip.pipeline.comparing import ComparedRuns, compare
 from coverslip.pipeline.folders import prepare_folders
 from coverslip.pipeline.importing import export_pickles, import_pickles
 from coverslip.pipeline.learning import LearnOptions
@@ -220,10 +221,12 @@ def run(
 
 
 __all__ = [
+    "ComparedRuns",
     "PredictResult",
     "RunResult",
     "TrainPlan",
     "TrainResult",
+    "compare",
     "evaluate",
     "export_pickles",
     "features",

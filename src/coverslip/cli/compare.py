@@ -1,0 +1,41 @@
+"""The command that compares runs: `compare`."""
+
+from pathlib import Path
+
+import click
+
+from coverslip.pipeline import verbs
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to write to.  [default: comparison, beside the first run]",
+)
+@click.option(
+    "--subset",
+    type=click.Choice(["test", "val", "train"]),
+    default="test",
+    show_default=True,
+    help="Which slides are compared.",
+)
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    help="The run that the others are compared with.  [default: the first]",
+)
+def compare(
+    runs: tuple[Path, ...], out: Path | None, subset: str, reference: Path | None
+) -> None:
+    """Compare RUNS (folders of runs, or tables of predictions) slide by slide.
+
+    Only slides that all runs judged count. Prints a table, and writes it with a figure:
+    every AUC with its interval, and its difference to the reference with p values.
+    """
+    result = verbs.compare(runs, out, subset, reference)
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(result.markdown())
+    click.echo(f"written: {result.folder}/comparison.csv, .json, .png")

@@ -1,0 +1,156 @@
+"""Seeds: the same training several times, and its models as one.
+
+They differ by the seed of weights, order and pseudo-bags. How much the figures of the
+single models scatter says how far one training can be trusted; the mean of their
+probabilities is a model of its own, whose threshold validation chooses anew.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from coverslip import store
+from coverslip.learn.checkpoint import load_model, save_model
+from coverslip.learn.models.ensemble import Ensemble
+from coverslip.learn.prediction import predict_bag
+from coverslip.learn.split_files import write_splits
+from coverslip.learn.splits import Split
+from coverslip.pipeline.cohort import Cohort
+from coverslip.pipeline.folds import mean_figures, told
+from coverslip.pipeline.judging import Judged, evaluate_run
+from coverslip.pipeline.learning import (
+    LearnOptions,
+    chosen_on_validation,
+    train_model,
+)
+from coverslip.prepare.encoders.encoder import choose_device
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every training of a run shares.
+
+    Attributes:
+        cohort: Labelled bags.
+        options: Which model, and how; `training.seed` is the first one's.
+        seeds: How many models are trained on a split.
+        prepare: Options that made the features.
+        tensorboard: Log for TensorBoard too.
+        quiet: Show no progress.
+    """
+
+    cohort: Cohort
+    options: LearnOptions
+    seeds: int = 1
+    prepare: store.Facts | None = None
+    tensorboard: bool = False
+    quiet: bool = False
+
+    def seeded(self, more: int) -> "Training":
+        """Return the same with a higher first seed."""
+        training = self.options.training
+        raised = training.replace(seed=training.seed + more)
+        return replace(self, options=self.options.replace(training=raised))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model on one split, judged.
+
+    Attributes:
+        model: Its file.
+        judged: Figures on `val` and `test`.
+        lines: What to say of it, after its name.
+    """
+
+    model: Path
+    judged: dict[str, Judged]
+    lines: tuple[str, ...]
+
+
+def train_on(training: Training, split: Split, folder: Path) -> Trained:
+    """Train on one split, or go on: one model, or as many as there are seeds as one.
+
+    With several seeds each model has a folder `seed_<seed>`; `folder` holds their mean
+    as a model that predicts like any other, and `seeds.json` the figures of each.
+
+    Raises:
+        LabelError: A subset lacks a class.
+        ParametersDifferError: The run was begun with other data or options.
+    """
+    if training.seeds == 1:
+        model = _train_one(training, split, folder)
+        return _judge(training, model, split)
+    members = []
+    for number in range(training.seeds):
+        one = training.seeded(number)
+        place = folder / f"seed_{one.options.training.seed}"
+        members.append(_judge(one, _train_one(one, split, place), split))
+    model = _put_together(training, [one.model for one in members], split, folder)
+    whole = _judge(training, model, split)
+    return replace(whole, lines=(*_tell(folder, members), *whole.lines))
+
+
+def _train_one(training: Training, split: Split, folder: Path) -> Path:
+    return train_model(
+        training.cohort,
+        split,
+        folder,
+        training.options,
+        training.prepare,
+        tensorboard=training.tensorboard,
+        quiet=training.quiet,
+    )
+
+
+def _judge(training: Training, model: Path, split: Split) -> Trained:
+    device = training.options.training.device
+    judged = evaluate_run(model, training.cohort, split, model.parent, device)
+    lines = tuple(one.sentence(subset) for subset, one in judged.items())
+    return Trained(model, judged, lines)
+
+
+def _put_together(
+    training: Training, models: list[Path], split: Split, folder: Path
+) -> Path:
+    """Write the mean of some models as one model, its threshold chosen on validation."""
+    device = choose_device(training.options.training.device)
+    loaded = [load_model(path, device) for path in models]
+    ensemble = Ensemble([model for model, _ in loaded]).to(device).eval()
+    cards = [card for _, card in loaded]
+    card = replace(
+        cards[0],
+        members=len(models),
+        training={
+            "options": training.options.training.facts(),
+            "slides": cards[0].training["slides"],
+            "members": [card.training for card in cards],
+        },
+    )
+    said = [
+        (item, predict_bag(ensemble, item.bag, card.partitions))
+        for item in training.cohort.part(split, "val")
+        if len(item.bag)
+    ]
+    rows = training.cohort.join.matched.values()
+    write_splits(folder / "splits.csv", [split], rows)
+    return save_model(folder, ensemble, chosen_on_validation(card, said))
+
+
+def _tell(folder: Path, members: list[Trained]) -> list[str]:
+    """Write the figures of each seed, and say how they scatter."""
+    figures = {
+        one.model.parent.name: store.read_json(one.model.parent / "metrics.json")
+        for one in members
+    }
+    means: dict[str, Any] = {
+        subset: mean_figures(own[subset] for own in figures.values() if subset in own)
+        for subset in ("val", "test")
+    }
+    facts = {"seeds": figures, "mean_of_seeds": means}
+    store.write_json(folder / "seeds.json", facts)
+    return [
+        f"mean of {len(members)} seeds, {subset}: {told(own)}"
+        for subset, own in means.items()
+        if own
+    ]
