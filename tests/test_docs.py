@@ -17,6 +17,7 @@ import pytest
 
 from coverslip.cli import COMMANDS, cli
 from coverslip.learn.models.dmia import DMIAOptions
+from coverslip.learn.models.zoo import MODELS
 from coverslip.learn.training import TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import SplitOptions
@@ -192,6 +193,11 @@ def said(value: object) -> str:
     ("kind", "page"),
     [
         (DMIAOptions, "method.md"),
+        *(
+            (entry.options, "models.md")
+            for name, entry in MODELS.items()
+            if name != "dmia"
+        ),
         (TrainOptions, "method.md"),
         (TissueOptions, "tissue.md"),
         (PatchOptions, "tissue.md"),
@@ -252,6 +258,15 @@ def test_usage_names_every_encoder():
     """Each has its row in the table of encoders."""
     text = (DOCS / "usage.md").read_text()
     assert [name for name in encoder_names() if f"| `{name}` |" not in text] == []
+
+
+def test_models_name_every_model_and_lead_to_it():
+    """Each has its place in the table, and a heading of its own beside DMIA's page."""
+    page = DOCS / "models.md"
+    table = page.read_text().partition("## ")[0]
+    assert [name for name in MODELS if f"`{name}`" not in table] == []
+    headings = " ".join(anchors(page))
+    assert [name for name in MODELS if name not in headings] == ["dmia"]
 
 
 def test_every_dependency_has_its_reason():
