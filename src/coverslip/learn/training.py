@@ -155,6 +155,7 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = lr
         self.model.train()
+        self.model.progress = epoch / self.options.epochs
         order = torch.randperm(
             len(self.train), generator=_generator(self.options.seed, epoch, "order")
         )

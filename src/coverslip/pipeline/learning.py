@@ -20,6 +20,7 @@ from coverslip.errors import (
 from coverslip.judge.metrics import choose_threshold
 from coverslip.learn.bags import feature_statistics
 from coverslip.learn.checkpoint import MODEL_FILE, ModelCard, save_model
+from coverslip.learn.models import dmia
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.prediction import Prediction, predict_bag
@@ -35,10 +36,10 @@ from coverslip.tables import read_csv, write_csv
 
 PRESETS: dict[str, dict[str, Any]] = {
     "dmia": {},
-    "dmia_l2": {"model_options": {"instance_loss": 0.1}},
-    "paper": {"training": PAPER},
+    "dmia_l2": {"model_options": dmia.PRESETS["dmia_l2"].facts()},
+    "paper": {"model_options": dmia.PRESETS["paper"].facts(), "training": PAPER},
 }
-"""The defaults; the same with the instance loss; the seed's full training budget."""
+"""The defaults; the literal recipe with an instance loss; the seed's, its budget too."""
 
 
 class LearnOptions(Options):

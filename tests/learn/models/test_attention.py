@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from coverslip.learn.models.attention import (
     NORMALISERS,
     AttentionClassifier,
+    EvidenceClassifier,
     ExponentialAttention,
     GatedAttention,
+    MarginAttention,
     TanhAttention,
     entmax,
+    margin,
     sigmoid,
     softmax,
     sparsemax,
@@ -148,6 +151,70 @@ def test_exponential_attention_is_shi_et_al_equation_5():
     )
 
 
+def log_odds(z: torch.Tensor) -> list[float]:
+    """Return the one-sided evidence of each row of logits (n, C), written out."""
+    found = []
+    for row in z.double():
+        if len(row) == 2:
+            found.append((row[1] - row[0]).item())
+            continue
+        p = row.exp() / row.exp().sum()
+        found.append(max((one / (1 - one)).log().item() for one in p))
+    return found
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5])
+def test_margin_scores_are_log_odds_of_the_evidence(n_classes):
+    """Of two classes for the second, of more for the best: log p / (1 - p)."""
+    z = 3 * drawn(20, n_classes)
+    e = MarginAttention()(z)
+    assert e.shape == (1, 20)
+    expected = torch.tensor(log_odds(z))
+    torch.testing.assert_close(e[0], expected, atol=1e-4, rtol=1e-5)
+
+
+def test_margin_attention_is_one_sided():
+    """A surely normal patch has no weight; exponential attention gives it nearly all."""
+    z = torch.tensor([[12.0, -12.0], [0.0, 0.0], [-1.0, 2.0]])
+    one_sided = softmax(MarginAttention()(z))[0]
+    either_side = softmax(ExponentialAttention()(z))[0]
+    assert one_sided[0] < 1e-9
+    assert either_side[0] > 0.99
+    assert one_sided.argmax() == 2
+    assert one_sided[2] > 0.9
+
+
+def test_of_three_classes_margin_attention_favours_what_is_sure_of_any():
+    """Sure of the first, of the second, undecided between two, undecided at all."""
+    z = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [9.0, 9.0, 0.0], [0.0] * 3])
+    weights = softmax(MarginAttention()(z))[0]
+    torch.testing.assert_close(weights[0], weights[1])
+    assert weights[:2].sum() > 0.99
+    assert weights[2] > weights[3]
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_constant_on_all_logits_leaves_margins_unchanged(n_classes):
+    """Log odds know no common level, patch by patch."""
+    z = drawn(9, n_classes).double()
+    torch.testing.assert_close(margin(z + 100 * drawn(9, 1).double()), margin(z))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_margins_of_huge_logits_have_finite_slopes(n_classes):
+    """Ties and 1e4 alike, in half precision too."""
+    z = torch.zeros(4, n_classes)
+    z[0, 0], z[1, 1], z[2, 0] = 1e4, 1e4, -1e4
+    z.requires_grad_()
+    e = margin(z)
+    e.sum().backward()
+    assert e.isfinite().all()
+    assert z.grad.isfinite().all()
+    half = MarginAttention()(z.detach().bfloat16())
+    assert half.dtype == torch.float32
+    assert half.isfinite().all()
+
+
 def test_tanh_and_gated_scores_are_their_formulas():
     """The scores of each head, written out."""
     h = drawn(5, 4)
@@ -171,6 +238,70 @@ def test_attention_classifier_pools_each_slide_of_a_batch_alone():
     beta = softmax(layer.attention(tokens[0])).mean(0)
     expected = layer.classifier.linear(beta @ tokens[0])
     torch.testing.assert_close(batched[0], expected)
+
+
+def said_of(layer: EvidenceClassifier, tokens: torch.Tensor) -> torch.Tensor:
+    """Return sum_t beta_t z_t of tokens (T, dim), written out: (C,)."""
+    weight, bias = layer.classifier.linear.weight, layer.classifier.linear.bias
+    z = [
+        torch.stack([(w * t).sum() + b for w, b in zip(weight, bias, strict=True)])
+        for t in tokens
+    ]
+    raised = [torch.tensor(e).exp() for e in log_odds(torch.stack(z))]
+    return sum(r * one for r, one in zip(raised, z, strict=True)) / sum(raised)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_the_evidence_classifier_is_a_plain_loop(n_classes, count):
+    """Each slide of a batch alone, and the order of tokens is free."""
+    layer = EvidenceClassifier(4, n_classes).double()
+    tokens = 3 * drawn(6, count, 4).double()
+    batched = layer(tokens)
+    assert batched.shape == (6, n_classes)
+    for row, one in zip(batched, tokens, strict=True):
+        torch.testing.assert_close(row, layer(one))
+        torch.testing.assert_close(row, layer(one.flip(0)))
+        torch.testing.assert_close(row, said_of(layer, one), atol=1e-6, rtol=1e-6)
+
+
+def transparent(n_classes: int) -> EvidenceClassifier:
+    """Return one whose logits are the tokens themselves."""
+    layer = EvidenceClassifier(n_classes, n_classes)
+    with torch.no_grad():
+        layer.classifier.linear.weight.copy_(torch.eye(n_classes))
+        layer.classifier.linear.bias.zero_()
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("telling", "idle"),
+    [([-6.0, 6.0], [0.0, -9.0]), ([0.0, 25.0, 0.0], [3.0, 3.0, 3.0])],
+)
+def test_tokens_without_evidence_add_next_to_nothing(telling, idle):
+    """A hundred normal tokens leave what the telling one says, where a mean would not."""
+    layer = transparent(len(telling))
+    alone = layer(torch.tensor([telling]))
+    among = layer(torch.tensor([telling] + 100 * [idle]))
+    torch.testing.assert_close(among, alone, atol=1e-3, rtol=0)
+
+
+def test_the_evidence_of_a_slide_is_between_mean_and_maximum():
+    """A smooth maximum of the tokens' own; of normal tokens alone it stays normal."""
+    layer = transparent(2)
+    z = 2 * drawn(9, 2)
+    o = margin(layer(z))
+    assert margin(z).mean() < o < margin(z).max()
+    assert margin(layer(torch.tensor([[5.0, 0.0], [7.0, 0.0]]))) < -5
+
+
+def test_dropout_of_the_evidence_classifier_is_the_generators():
+    """Without one there is none; with one it is drawn from it."""
+    layer, tokens = EvidenceClassifier(8, 2, dropout=0.5), drawn(5, 8)
+    torch.testing.assert_close(layer(tokens), layer(tokens), atol=0, rtol=0)
+    draws = [layer(tokens, torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[1], draws[2])
 
 
 @pytest.mark.parametrize("name", ["entmax", "sparsemax"])

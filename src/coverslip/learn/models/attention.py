@@ -3,7 +3,8 @@
 A scorer maps features to raw scores (..., K, n), one row a head. A normaliser turns
 scores into weights that are zero outside the mask and sum to one inside it, in float32
 or wider. Which formula the seed's "exponential attention" means is left open there;
-`ExponentialAttention` is this project's reading and the others are options.
+`ExponentialAttention` is this project's literal reading, `MarginAttention` is what it
+improves that reading to, and the others are options.
 """
 
 from collections.abc import Callable
@@ -59,6 +60,29 @@ class ExponentialAttention(nn.Module):
         return at_least_fp32(z).logsumexp(dim=-1).unsqueeze(-2)  # (..., 1, n)
 
 
+class MarginAttention(nn.Module):
+    """e = log odds of the evidence: one-sided exponential attention, without weights.
+
+    Of two classes e = z_1 - z_0: a patch that is surely of the first class gets no
+    weight, where `ExponentialAttention` favours whatever is sure of either. Of more
+    classes e = max_c (z_c - log sum of the others' exp(z)): how sure of any one class.
+    """
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map instance logits (..., n, C) to scores (..., 1, n)."""
+        return margin(at_least_fp32(z)).unsqueeze(-2)  # (..., 1, n)
+
+
+def margin(z: Tensor) -> Tensor:
+    """Return the one-sided evidence of logits (..., C), see `MarginAttention`: (...)."""
+    if z.shape[-1] == 2:
+        return z[..., 1] - z[..., 0]
+    best = z.topk(1, dim=-1)  # (..., 1)
+    others = z.scatter(-1, best.indices, -torch.inf).logsumexp(dim=-1)  # (...)
+    most: Tensor = best.values[..., 0] - others  # (...)
+    return most
+
+
 class AttentionClassifier(nn.Module):
     """Gated attention pooling and a linear classifier (seed: Attention_with_Classifier).
 
@@ -86,6 +110,32 @@ class AttentionClassifier(nn.Module):
         g = (beta @ tokens).squeeze(-2)  # (..., dim)
         o: Tensor = self.classifier(g, generator)  # (..., C)
         return o
+
+
+class EvidenceClassifier(nn.Module):
+    """A classifier that attends to its own evidence: o = sum_t beta_t z_t.
+
+    z_t = W t + b for each token and beta the softmax of their margins / tau: a smooth
+    maximum, to which a token without evidence adds next to nothing.
+    """
+
+    def __init__(
+        self, dim: int, n_classes: int, tau: float = 1.0, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.classifier = LinearClassifier(dim, n_classes, dropout)
+        self.tau = tau
+
+    def forward(
+        self, tokens: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Map tokens (..., T, dim) to logits (..., C); a generator draws dropout."""
+        return self.pool(self.classifier(tokens, generator))  # (..., C)
+
+    def pool(self, z: Tensor) -> Tensor:
+        """Bring the logits of tokens (..., T, C) together: (..., C)."""
+        beta = softmax(margin(z), tau=self.tau)  # (..., T)
+        return (beta.unsqueeze(-2) @ z).squeeze(-2)  # (..., C)
 
 
 def softmax(e: Tensor, mask: Tensor | None = None, tau: float = 1.0) -> Tensor:

@@ -48,12 +48,17 @@ class MILModel(nn.Module, ABC):
     Args:
         in_dim: Length of a feature, D.
         n_classes: Number of classes, C.
+
+    Attributes:
+        progress: Share of the training that is done, 0 to 1, for losses that change on
+            the way; whoever trains sets it before each epoch.
     """
 
     def __init__(self, in_dim: int, n_classes: int) -> None:
         super().__init__()
         self.in_dim = in_dim
         self.n_classes = n_classes
+        self.progress = 1.0
         self.standardise = Standardise(in_dim)
 
     @abstractmethod

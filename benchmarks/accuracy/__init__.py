@@ -1,0 +1,1 @@
+"""`make bench-accuracy`: how good each model of the zoo is, under one protocol."""

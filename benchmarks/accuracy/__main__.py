@@ -1,0 +1,41 @@
+"""`make bench-accuracy`: all parts, their JSON, and the tables made from it.
+
+    python -m benchmarks.accuracy [--quick] [--only PART]
+
+The slice (`--quick`, under five minutes on two cores) shows that everything runs; its
+figures say nothing and go into `build`, not into the results.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+from benchmarks.accuracy import ablations, classic_sets, real_tissue, tables, unit_tests
+from benchmarks.accuracy.record import PROJECT
+
+PARTS: dict[str, Callable[..., object]] = {
+    "real_tissue": real_tissue.main,
+    "ablations": ablations.main,
+    "unit_tests": unit_tests.main,
+    "classic_sets": classic_sets.main,
+}
+
+
+def main() -> None:
+    """Run the parts that are asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="a slice of each part")
+    parser.add_argument("--only", choices=list(PARTS), action="append")
+    given = parser.parse_args()
+    folder = PROJECT / "build" / "quick" if given.quick else tables.RESULTS
+    for name in given.only or PARTS:
+        start = time.perf_counter()
+        out = folder / f"{name}.json"
+        PARTS[name](out, quick=given.quick)
+        print(f"{name}: {out} ({time.perf_counter() - start:.0f} s)", flush=True)
+    if not given.quick:
+        tables.write()
+
+
+if __name__ == "__main__":
+    main()

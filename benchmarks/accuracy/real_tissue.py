@@ -1,0 +1,324 @@
+"""Benchmark 1: which model finds a little tumour in real tissue from elsewhere?
+
+Every model has the same width, the same epochs and the same search: the pairs of
+learning rate and weight decay in `SEARCH`, each tried once on seed 0, of which
+validation chooses (by AUC, ties by loss). So it chooses whether attention or patch probabilities tell where the tumour is. Then five
+seeds are trained, each on bags of its own, and the test bags are read, once.
+
+Figures are means over seeds. Their intervals, and those of paired differences, come
+from drawing the test bags again, the same for both models and all seeds.
+
+    python -m benchmarks.accuracy.real_tissue --out FILE [--quick]
+"""
+
+import argparse
+import multiprocessing
+import os
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from benchmarks.accuracy.record import PROJECT, circumstances, data_folder
+from benchmarks.accuracy.tissue_bags import (
+    BAGS,
+    NEIGHBOURS,
+    PATCHES,
+    SHARE,
+    Pool,
+    read_pool,
+)
+from benchmarks.accuracy.tissue_trials import (
+    PLACES,
+    RATES,
+    WIDTH,
+    Recipe,
+    Trial,
+    bags_of_test,
+    read_trial,
+    train_trial,
+)
+
+from coverslip import store
+from coverslip.judge.comparison import bootstrap_difference, holm
+from coverslip.judge.intervals import bootstrap_interval
+from coverslip.judge.metrics import auc
+from coverslip.learn.models.dmia import PRESETS
+from coverslip.tables import write_csv
+
+PAPER_MODEL = {k: v for k, v in PRESETS["paper"].facts().items() if k != "dim"}
+
+RECIPES = (
+    Recipe("dmia", "dmia"),
+    Recipe("dmia, paper", "dmia", PAPER_MODEL),
+    Recipe("instance_max", "instance_max"),
+    Recipe("monotone", "monotone"),
+    Recipe("dtfd, AFS", "dtfd", {"distill": "afs"}),
+    Recipe("dtfd, MaxMinS", "dtfd", {"distill": "maxmins"}),
+    Recipe("gated_abmil", "gated_abmil"),
+    Recipe("abmil", "abmil"),
+    Recipe("loss_attention", "loss_attention"),
+    Recipe("acmil", "acmil"),
+    Recipe("clam_sb", "clam_sb"),
+    Recipe("clam_mb", "clam_mb"),
+    Recipe("dsmil", "dsmil"),
+    Recipe("max", "max"),
+    Recipe("mean", "mean"),
+    Recipe("transmil", "transmil", {"landmarks": 16}),
+)
+
+SEARCH = (3e-4, 1e-4), (1e-3, 1e-3)
+"""Pairs of learning rate and weight decay."""
+
+SEEDS = 5
+EPOCHS = 12
+OURS = "dmia"
+
+Floats = npt.NDArray[np.float64]
+
+
+def main(
+    out: Path, *, quick: bool = False, recipes: Sequence[Recipe] = RECIPES
+) -> store.Facts:
+    """Run the benchmark, or what of it is missing, and write its JSON.
+
+    Args:
+        out: The JSON. Trials are kept beside it, and one run folder a model for
+            `coverslip compare`.
+        quick: A slice: four models, small bags of bags, one seed.
+        recipes: The rows.
+    """
+    start = time.perf_counter()
+    plan: dict[str, Any] = {
+        "search": SEARCH,
+        "seeds": SEEDS,
+        "epochs": EPOCHS,
+        "bags": BAGS,
+    }
+    if quick:
+        names = {"dmia", "instance_max", "gated_abmil", "dtfd, AFS"}
+        recipes = [recipe for recipe in recipes if recipe.name in names]
+        plan = {
+            "search": ((1e-3, 1e-3),),
+            "seeds": 1,
+            "epochs": 3,
+            "bags": {"train": 60, "val": 30, "test": 60},
+        }
+    pool = read_pool(data_folder())
+    work = PROJECT / "build" / f"{out.stem}{'_quick' if quick else ''}"
+    chosen = choose(pool, recipes, plan, work / "trials")
+    finals = [
+        _trial(recipe, chosen[recipe.name], seed, plan)
+        for recipe in recipes
+        for seed in range(plan["seeds"])
+    ]
+    done = run_all(pool, finals, work / "trials", test=True)
+    rows = [
+        summarise(recipe, chosen[recipe.name], done[i : i + plan["seeds"]])
+        for i, recipe in zip(range(0, len(finals), plan["seeds"]), recipes, strict=True)
+    ]
+    compare_with(OURS, rows)
+    write_runs(work / "runs", pool, rows, plan["bags"]["test"])
+    facts: store.Facts = {
+        "benchmark": "tumour in real tissue",
+        **circumstances(),
+        "seconds": round(time.perf_counter() - start),
+        "seconds_of_trials": round(sum(row["seconds"] for row in rows)),
+        "protocol": {
+            **{key: plan[key] for key in ("seeds", "epochs", "bags")},
+            "search": plan["search"],
+            "width": WIDTH,
+            "patches": PATCHES,
+            "share": SHARE,
+            "neighbours": NEIGHBOURS,
+            "false_positives_a_bag": RATES,
+        },
+        "rows": [
+            {k: v for k, v in row.items() if not k.startswith("_")} for row in rows
+        ],
+    }
+    store.write_json(out, facts)
+    return facts
+
+
+Pair = tuple[float, float]
+"""Learning rate and weight decay."""
+
+
+def _trial(recipe: Recipe, pair: Pair, seed: int, plan: dict[str, Any]) -> Trial:
+    return Trial(recipe, *pair, seed, plan["epochs"], dict(plan["bags"]))
+
+
+def choose(
+    pool: Pool, recipes: Sequence[Recipe], plan: dict[str, Any], folder: Path
+) -> dict[str, Pair]:
+    """Return each recipe's learning rate and weight decay, chosen on validation."""
+    search = plan["search"]
+    trials = [_trial(recipe, pair, 0, plan) for recipe in recipes for pair in search]
+    tried = run_all(pool, trials, folder)
+    chosen = {}
+    for number, recipe in enumerate(recipes):
+        own = tried[number * len(search) : (number + 1) * len(search)]
+        ranks = [(_slide_auc(t["val"]), -_loss(t["val"])) for t in own]
+        chosen[recipe.name] = search[max(range(len(search)), key=ranks.__getitem__)]
+    return chosen
+
+
+def run_all(
+    pool: Pool, trials: Sequence[Trial], folder: Path, *, test: bool = False
+) -> list[store.Facts]:
+    """Run trials side by side, one process a core, and return what each came to."""
+    workers = max(1, len(os.sched_getaffinity(0)))
+    context = multiprocessing.get_context("fork")  # the pool of patches is shared
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_keep, initargs=(pool,)
+    ) as jobs:
+        return list(jobs.map(partial(_run, folder, test), trials))
+
+
+_POOL: list[Pool] = []
+
+
+def _keep(pool: Pool) -> None:
+    _POOL[:] = [pool]
+
+
+def _run(folder: Path, test: bool, trial: Trial) -> store.Facts:
+    facts = (read_trial if test else train_trial)(_POOL[0], trial, folder)
+    print(f"{trial.key}: validation AUC {_slide_auc(facts['val']):.3f}", flush=True)
+    return facts
+
+
+def summarise(
+    recipe: Recipe, pair: Pair, trials: Sequence[store.Facts]
+) -> dict[str, Any]:
+    """Return a row: what a recipe's trials came to on validation and test."""
+    place = max(
+        PLACES,
+        key=lambda p: np.mean([np.mean(t["val"][p]["instance_auc"]) for t in trials]),
+    )
+    labels = np.array(trials[0]["test"]["labels"])
+    scores = np.array([t["test"]["scores"] for t in trials]).T  # (N, S)
+    inside = np.array([t["test"][place]["instance_auc"] for t in trials]).mean(axis=0)
+    each = [auc(labels, column) for column in scores.T]
+    return {
+        "name": recipe.name,
+        "model": recipe.model,
+        "options": recipe.options,
+        "lr": pair[0],
+        "weight_decay": pair[1],
+        "val_auc": float(np.mean([_slide_auc(t["val"]) for t in trials])),
+        "auc": bootstrap_interval(mean_auc, labels, _columns(scores)).facts(),
+        "auc_of_seeds": each,
+        "auc_of_mean": auc(labels, scores.mean(axis=1)),
+        "place": place,
+        "instance_auc": bootstrap_interval(_mean, np.ones(len(inside)), inside).facts(),
+        "val_instance_auc": float(
+            np.mean([np.mean(t["val"][place]["instance_auc"]) for t in trials])
+        ),
+        "found": np.mean([t["test"][place]["found"] for t in trials], axis=0).tolist(),
+        "entropy": float(np.mean([t["test"]["entropy"] for t in trials])),
+        "top10": float(np.mean([t["test"]["top10"] for t in trials])),
+        "seconds": sum(t["seconds"] for t in trials),
+        "_labels": labels,
+        "_scores": scores,
+        "_inside": inside,
+    }
+
+
+def compare_with(ours: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Add to each rival's row how much better ours is, paired, with Holm's p."""
+    first = next((row for row in rows if row["name"] == ours), None)
+    if first is None:
+        return
+    rivals = [row for row in rows if row is not first]
+    for key, figure in (("auc", "gain_auc"), ("instance_auc", "gain_instance_auc")):
+        for row in rivals:
+            if key == "auc":
+                gain = bootstrap_difference(
+                    mean_auc,
+                    row["_labels"],
+                    _columns(first["_scores"]),
+                    _columns(row["_scores"]),
+                )
+            else:
+                gain = bootstrap_difference(
+                    _mean,
+                    np.ones(len(row["_inside"])),
+                    first["_inside"],
+                    row["_inside"],
+                )
+            row[figure] = {
+                "value": gain.value,
+                "low": gain.low,
+                "high": gain.high,
+                "p": gain.p,
+            }
+        for row, p in zip(rivals, holm([r[figure]["p"] for r in rivals]), strict=True):
+            row[figure]["p_holm"] = p
+
+
+def mean_auc(labels: npt.NDArray[np.int64], scores: Floats) -> float:
+    """Return the mean AUC of the columns of scores, one column a seed."""
+    return float(np.mean([auc(labels, column) for column in np.atleast_2d(scores.T)]))
+
+
+def _columns(scores: Floats) -> Floats:
+    """Return one column a seed; the judge takes two columns for two classes."""
+    return scores[:, [0, 1, 0, 1]] if scores.shape[1] == 2 else scores
+
+
+def _mean(_labels: npt.NDArray[np.int64], values: Floats) -> float:
+    return float(values.mean())
+
+
+def _slide_auc(part: store.Facts) -> float:
+    return auc(np.array(part["labels"]), np.array(part["scores"]))
+
+
+def _loss(part: store.Facts) -> float:
+    y, p = np.array(part["labels"]), np.array(part["scores"])
+    return float(-np.log(np.clip(np.where(y == 1, p, 1 - p), 1e-9, 1)).mean())
+
+
+def write_runs(
+    folder: Path, pool: Pool, rows: Iterable[dict[str, Any]], n: int
+) -> None:
+    """Write the mean prediction of each row's seeds, as `coverslip compare` reads it."""
+    labels = [bag.label for bag in bags_of_test(pool, n)]
+    columns = [
+        "slide_id",
+        "split",
+        "label",
+        "probability_normal",
+        "probability_tumor",
+        "threshold",
+    ]
+    for row in rows:
+        table = [
+            {
+                "slide_id": f"test_{i:03d}",
+                "split": "test",
+                "label": ("normal", "tumor")[label],
+                "probability_normal": f"{1 - p:.6f}",
+                "probability_tumor": f"{p:.6f}",
+                "threshold": "0.5",
+            }
+            for i, (label, p) in enumerate(
+                zip(labels, row["_scores"].mean(axis=1), strict=True)
+            )
+        ]
+        name = row["name"].replace(", ", "_").lower()
+        write_csv(folder / name / "predictions.csv", columns, table)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args()
+    main(given.out, quick=given.quick)

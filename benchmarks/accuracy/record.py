@@ -1,0 +1,43 @@
+"""What every result says of how it came about, and where the data lie."""
+
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from coverslip import store
+from coverslip.errors import DataError
+from coverslip.version import __version__
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def data_folder() -> Path:
+    """Return the folder of real data: $COVERSLIP_DATA, or `shared/data` beside us.
+
+    Raises:
+        DataError: It is not there.
+    """
+    named = os.environ.get("COVERSLIP_DATA")
+    folder = Path(named) if named else PROJECT.parent / "shared" / "data"
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder: set COVERSLIP_DATA to the data's")
+    return folder
+
+
+def circumstances() -> store.Facts:
+    """Return the command, the versions and the machine, JSON-ready."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    program = (
+        f"-m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+    )
+    return {
+        "command": " ".join(["python", program, *sys.argv[1:]]),
+        "versions": {
+            "coverslip": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "numpy", "scikit-learn")},
+        },
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+    }
