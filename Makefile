@@ -3,18 +3,26 @@
 #   make demo    paints a cohort of slides and runs everything on it
 #   make test    runs the test suite
 #
-# Others: make check (linters, types, import contract), make clean.
+#   make bench-accuracy   every model against every other (hours; slice: minutes)
+#
+# Others: make bench-accuracy-slice, make check (linters, types, import contract), make clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format clean
+.PHONY: demo test bench-accuracy bench-accuracy-slice check format clean
 
 demo: .venv/ready
 	$(BIN)/coverslip demo --out demo
 
 test: .venv/ready
 	$(BIN)/python -m pytest
+
+bench-accuracy: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy
+
+bench-accuracy-slice: .venv/ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy --quick
 
 check: .venv/ready
 	$(BIN)/ruff format --check
@@ -34,4 +42,4 @@ format: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo build

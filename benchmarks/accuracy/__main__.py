@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 
 from benchmarks.accuracy import ablations, classic_sets, real_tissue, tables, unit_tests
-from benchmarks.accuracy.record import PROJECT
+from benchmarks.accuracy.record import PROJECT, data_folder
+
+from coverslip.errors import DataError
 
 PARTS: dict[str, Callable[..., object]] = {
     "real_tissue": real_tissue.main,
@@ -27,6 +29,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a slice of each part")
     parser.add_argument("--only", choices=list(PARTS), action="append")
     given = parser.parse_args()
+    if given.quick:
+        try:
+            data_folder()
+        except DataError as error:
+            print(f"no slice of the benchmark: {error}")
+            return
     folder = PROJECT / "build" / "quick" if given.quick else tables.RESULTS
     for name in given.only or PARTS:
         start = time.perf_counter()

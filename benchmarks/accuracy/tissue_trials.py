@@ -133,14 +133,25 @@ def read_trial(pool: Pool, trial: Trial, folder: Path) -> store.Facts:
     path = folder / f"{trial.key}_test.json"
     if path.exists():
         return {**facts, "test": store.read_json(path)}
+    bags = bags_of_test(pool, trial.bags["test"])
+    seen = look(_trained(pool, trial, folder), labelled(pool, bags, "test"), bags)
+    store.write_json(path, seen)
+    return {**facts, "test": seen}
+
+
+def look_again(pool: Pool, trial: Trial, folder: Path, partitions: int) -> store.Facts:
+    """Return what a trained trial says of validation, averaged over other partitions."""
+    bags = draw_bags(pool, "val", trial.bags["val"], _chance(trial.seed, "val"))
+    model = _trained(pool, trial, folder)
+    return look(model, labelled(pool, bags, "val"), bags, partitions)
+
+
+def _trained(pool: Pool, trial: Trial, folder: Path) -> MILModel:
     torch.set_num_threads(1)
     model = trial.recipe.build(pool.features.shape[1], trial.seed)
     weights = (folder / f"{trial.key}.safetensors").read_bytes()
     model.load_state_dict(load(weights))
-    bags = bags_of_test(pool, trial.bags["test"])
-    seen = look(model.eval(), labelled(pool, bags, "test"), bags)
-    store.write_json(path, seen)
-    return {**facts, "test": seen}
+    return model.eval()
 
 
 def bags_of_test(pool: Pool, n: int) -> list[TissueBag]:
@@ -207,8 +218,9 @@ def found_at(truth: list[npt.NDArray[np.bool_]], seen: list[Floats]) -> list[flo
     """
     normal = np.sort(np.concatenate([s[~t] for t, s in zip(truth, seen, strict=True)]))
     tumour = np.concatenate([s[t] for t, s in zip(truth, seen, strict=True)])
-    allowed = [int(rate * len(truth)) for rate in RATES]
-    return [float((tumour > normal[-1 - count]).mean()) for count in allowed]
+    ranked = np.append(normal[::-1], -np.inf)  # where all normal ones may be false
+    allowed = [min(int(rate * len(truth)), len(normal)) for rate in RATES]
+    return [float((tumour > ranked[count]).mean()) for count in allowed]
 
 
 def _entropy(attention: npt.NDArray[np.float32]) -> float:

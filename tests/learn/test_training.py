@@ -120,9 +120,24 @@ def test_the_best_epoch_is_kept_ties_going_to_the_lower_loss(monkeypatch):
 def test_patience_ends_the_training(monkeypatch):
     """It stops after so many epochs without a better one, not before."""
     scripted(monkeypatch, [(0.5, 1), (0.6, 1), (0.6, 1), (0.6, 2), (0.9, 0), (0.9, 0)])
-    going = trainer(TrainOptions(epochs=6, patience=2))
+    going = trainer(TrainOptions(epochs=6, patience=2), warmup=0)
     assert [row["epoch"] for row in going.epochs()] == [1, 2, 3, 4]
     assert going.progress.best[2] == 2
+
+
+def test_patience_waits_for_the_warm_up(monkeypatch):
+    """Epochs in which attention still sharpens do not count against it."""
+    scripted(monkeypatch, [(0.5, 1)] * 8)
+    going = trainer(TrainOptions(epochs=8, patience=2), warmup=0.5)
+    assert len(list(going.epochs())) == 4 + 2
+
+
+def test_the_model_is_told_how_far_the_training_is(monkeypatch):
+    """Progress is the share of the budget that is done when an epoch begins."""
+    scripted(monkeypatch, [(0.5, 1)] * 4)
+    going = trainer(TrainOptions(epochs=4, patience=None))
+    told = [going.model.progress for _ in going.epochs()]
+    assert told == [0, 0.25, 0.5, 0.75]
 
 
 def test_without_patience_the_whole_budget_is_spent(monkeypatch):

@@ -16,6 +16,7 @@ from coverslip.errors import (
 )
 from coverslip.learn.checkpoint import load_model
 from coverslip.learn.labels import read_labels
+from coverslip.learn.models import dmia
 from coverslip.learn.prediction import predict_bag
 from coverslip.learn.training import one_vs_rest_auc
 from coverslip.pipeline.cohort import SplitOptions, choose_split, open_cohort
@@ -186,11 +187,26 @@ def test_presets_can_be_changed_in_part():
     paper = LearnOptions.preset("paper", training={"seed": 4})
     assert (paper.training.epochs, paper.training.patience) == (200, None)
     assert paper.training.seed == 4
-    assert LearnOptions.preset("dmia_l2").of_model().instance_loss == 0.1
-    assert LearnOptions.preset("dmia") == LearnOptions()
-    assert set(PRESETS) == {"dmia", "dmia_l2", "paper"}
+    changed = LearnOptions.preset("paper", model_options={"instance_loss": 0.2})
+    assert changed.of_model() == dmia.PAPER.replace(instance_loss=0.2)
+    assert changed.training == LearnOptions.preset("paper").training
     with pytest.raises(DataError, match="preset 'best' is unknown"):
         LearnOptions.preset("best")
+
+
+def test_presets_are_the_models_own():
+    """The literal recipe in the seed's budget, it with a loss, and the defaults."""
+    assert set(PRESETS) == set(dmia.PRESETS)
+    chosen = {name: LearnOptions.preset(name) for name in PRESETS}
+    assert chosen["dmia"] == LearnOptions()
+    for name, options in chosen.items():
+        assert options.of_model() == dmia.PRESETS[name]
+    assert chosen["dmia_l2"].of_model() == dmia.PAPER.replace(instance_loss=0.1)
+    assert chosen["dmia_l2"].training == LearnOptions().training
+    budget = chosen["paper"].training
+    assert (budget.epochs, budget.patience) == (200, None)
+    assert (budget.lr, budget.weight_decay) == (1e-4, 1e-4)
+    assert (budget.drop_at, budget.drop_by) == (0.5, 0.2)
 
 
 def test_the_log_goes_to_tensorboard_when_asked(toy, tmp_path):

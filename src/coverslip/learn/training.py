@@ -35,7 +35,7 @@ class TrainOptions(Options):
     patience: int | None = Field(
         20, ge=1, description="stop after so many epochs without a better validation"
     )
-    lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
+    lr: float = Field(3e-4, gt=0, description="learning rate of Adam")
     weight_decay: float = Field(1e-4, ge=0, description="weight decay of Adam")
     drop_at: float = Field(
         0.5, gt=0, le=1, description="share of the epochs after which the rate falls"
@@ -217,7 +217,7 @@ class Trainer:
         key = (row["val_auc"], -row["val_loss"])
         best = self.progress.best
         if best is not None and key <= (best[0], -best[1]):
-            self.progress.since_best += 1
+            self.progress.since_best += not self.model.warming_up
             return
         self.progress.best = (row["val_auc"], row["val_loss"], int(row["epoch"]))
         self.progress.since_best = 0

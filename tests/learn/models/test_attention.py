@@ -247,15 +247,16 @@ def said_of(layer: EvidenceClassifier, tokens: torch.Tensor) -> torch.Tensor:
         torch.stack([(w * t).sum() + b for w, b in zip(weight, bias, strict=True)])
         for t in tokens
     ]
-    raised = [torch.tensor(e).exp() for e in log_odds(torch.stack(z))]
+    raised = [torch.tensor(e / layer.tau).exp() for e in log_odds(torch.stack(z))]
     return sum(r * one for r, one in zip(raised, z, strict=True)) / sum(raised)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("count", [1, 2, 7])
-def test_the_evidence_classifier_is_a_plain_loop(n_classes, count):
+@pytest.mark.parametrize("tau", [1.0, 0.4])
+def test_the_evidence_classifier_is_a_plain_loop(n_classes, count, tau):
     """Each slide of a batch alone, and the order of tokens is free."""
-    layer = EvidenceClassifier(4, n_classes).double()
+    layer = EvidenceClassifier(4, n_classes, tau).double()
     tokens = 3 * drawn(6, count, 4).double()
     batched = layer(tokens)
     assert batched.shape == (6, n_classes)
@@ -293,6 +294,16 @@ def test_the_evidence_of_a_slide_is_between_mean_and_maximum():
     o = margin(layer(z))
     assert margin(z).mean() < o < margin(z).max()
     assert margin(layer(torch.tensor([[5.0, 0.0], [7.0, 0.0]]))) < -5
+
+
+def test_temperature_leads_the_evidence_classifier_from_maximum_to_mean():
+    """Towards 0 the token with the most evidence speaks alone, towards infinity all."""
+    z = 2 * drawn(9, 2)
+    layer = transparent(2)
+    layer.tau = 1e-4
+    torch.testing.assert_close(layer(z), z[margin(z).argmax()])
+    layer.tau = 1e6
+    torch.testing.assert_close(layer(z), z.mean(0), atol=1e-4, rtol=0)
 
 
 def test_dropout_of_the_evidence_classifier_is_the_generators():

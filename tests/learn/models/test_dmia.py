@@ -1,4 +1,8 @@
-"""DMIA-MIL computes its formulas; exact tests, most against a plain loop."""
+"""DMIA-MIL computes its formulas; exact tests, most against a plain loop.
+
+Models are the literal recipe (`PAPER`) with some options changed: no test leans on the
+defaults, which may improve.
+"""
 
 import itertools
 from typing import Any
@@ -10,10 +14,37 @@ from torch import Tensor
 
 from coverslip.errors import DataError, OptionError
 from coverslip.learn.models.attention import NORMALISERS
-from coverslip.learn.models.dmia import DMIA, DMIAOptions
+from coverslip.learn.models.dmia import (
+    DMIA,
+    PAPER,
+    PRESETS,
+    SOFTEST,
+    DMIAOptions,
+)
 
 D = 6
 SMALL: dict[str, Any] = {"dim": 8, "attention_dim": 5, "tier2_attention_dim": 5}
+BETTER: dict[str, Any] = {
+    "attention": "margin",
+    "tau": 0.5,
+    "n_pseudo_bags": 2,
+    "selection": "maxs",
+    "k": 3,
+    "key_loss": 0.5,
+    "key_patches": 4,
+    "tier2": "evidence",
+    "tier1_share": 0.4,
+}
+"""The changes to the literal recipe, all at once."""
+RECIPES: list[dict[str, Any]] = [
+    {"selection": "afs"},
+    {"selection": "maxs"},
+    {"selection": "maxmins"},
+    BETTER,
+]
+each_recipe = pytest.mark.parametrize(
+    "options", RECIPES, ids=["afs", "maxs", "maxmins", "better"]
+)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -26,13 +57,30 @@ def bag(n: int, seed: int = 0) -> Tensor:
     return 2 * torch.randn(n, D, generator=seeded(seed))
 
 
+def small(**options: object) -> DMIAOptions:
+    """Return the literal recipe's options, small, with some changed."""
+    return PAPER.replace(**{**SMALL, **options})
+
+
 def model_of(n_classes: int = 2, **options: object) -> DMIA:
     """Return a small model in float64, with weights large enough to matter."""
-    model = DMIA(D, n_classes, DMIAOptions(**{**SMALL, **options}), seed=3).double()
+    model = DMIA(D, n_classes, small(**options), seed=3).double()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
     return model
+
+
+def log_odds(z: Tensor, target: int) -> Tensor:
+    """Return how sure logits z (C,) are of a class: z_c - log sum of the others'."""
+    others = [z[c].exp() for c in range(len(z)) if c != target]
+    return z[target] - sum(others).log()
+
+
+def one_sided(z: Tensor) -> Tensor:
+    """Return the margin of logits z (C,): of two classes the second's log odds."""
+    targets = [1] if len(z) == 2 else range(len(z))
+    return max(log_odds(z, target) for target in targets)
 
 
 def attended(model: DMIA, x: Tensor) -> Tensor:
@@ -41,6 +89,8 @@ def attended(model: DMIA, x: Tensor) -> Tensor:
     kind = model.options.attention
     if kind == "exponential":
         e = model.classifier.linear(h).exp().sum(1).log()[None]
+    elif kind == "margin":
+        e = torch.stack([one_sided(z) for z in model.classifier.linear(h)])[None]
     else:
         scorer = model.attention
         v = torch.tanh(scorer.tanh(h))
@@ -49,8 +99,39 @@ def attended(model: DMIA, x: Tensor) -> Tensor:
     return torch.stack([normalise(row, None, model.options.tau) for row in e]).mean(0)
 
 
+def cost(z: Tensor, label: int) -> Tensor:
+    """Return the cross entropy of logits z (C,)."""
+    return F.cross_entropy(z, torch.tensor(label))
+
+
+def looked_again(model: DMIA, tokens: list[Tensor], share: float = 0) -> Tensor:
+    """Return the slide's logits of its tokens, written out where evidence decides.
+
+    A share of tier 1's logits is in the evidence of each token; gates have none.
+    """
+    if model.options.tier2 == "gated":
+        return model.tier2(torch.stack(tokens))
+    first, second = model.classifier.linear, model.tier2.classifier.linear
+    z = [(1 - share) * second(one) + share * first(one) for one in tokens]
+    raised = [(one_sided(one) / model.options.tau).exp() for one in z]
+    return sum(r * one for r, one in zip(raised, z, strict=True)) / sum(raised)
+
+
+def surely(z: Tensor, label: int, key_patches: int) -> Tensor:
+    """Return the loss of the key patches among logits z (n, C), written out."""
+    n, target = len(z), 1 if z.shape[1] == 2 else label
+    ranked = sorted(z, key=lambda one: -log_odds(one, target).item())
+    positive = z.shape[1] == 2 and label == 1
+    key = ranked[: min(key_patches, n - n // 2) if positive else key_patches]
+    own = sum(cost(one, label) for one in key) / len(key)
+    normal = ranked[n - n // 2 :] if label == 1 else ranked
+    if z.shape[1] > 2 or not normal:
+        return own
+    return (own + sum(cost(one, 0) for one in normal) / len(normal)) / 2
+
+
 def looped(model: DMIA, x: Tensor, groups: list[list[int]], label: int):
-    """Return (losses, tier-2 probabilities) by a loop over pseudo-bags."""
+    """Return (losses, the slide's probabilities) by a loop over pseudo-bags."""
     o = model.options
     linear = model.classifier.linear
     tokens, tier1, instance = [], [], []
@@ -59,26 +140,25 @@ def looped(model: DMIA, x: Tensor, groups: list[list[int]], label: int):
         alpha = attended(model, x[group])
         f = sum(a * row for a, row in zip(alpha, h, strict=True))
         s, z = linear(f), linear(h)
-        tier1.append(F.cross_entropy(s, torch.tensor(label)))
-        each = [F.cross_entropy(row, torch.tensor(label)) for row in z]
+        tier1.append(cost(s, label))
+        each = [cost(row, label) for row in z]
         instance.append(sum(a * c for a, c in zip(alpha, each, strict=True)))
         target = 1 if len(s) == 2 else int(s.argmax())
-        others = [c for c in range(len(s)) if c != target]
         evidence = alpha[:, None] * (h @ linear.weight.T) if o.score == "cam" else z
-        score = evidence[:, target] - evidence[:, others].logsumexp(1)
+        score = torch.stack([log_odds(one, target) for one in evidence])
         score = alpha if o.score == "attention" else score
         ranked = sorted(range(len(group)), key=lambda j: -score[j].item())
         top = ranked[: o.k]
         low = ranked[len(top) :][-o.k :] if o.selection == "maxmins" else []
         tokens += [f] if o.selection == "afs" else [h[j] for j in top + low]
-    logits = model.tier2(torch.stack(tokens))
-    losses = {
-        "tier1": sum(tier1) / len(groups),
-        "tier2": F.cross_entropy(logits, torch.tensor(label)),
-    }
+    second = looked_again(model, tokens)
+    losses = {"tier1": sum(tier1) / len(groups), "tier2": cost(second, label)}
     if o.instance_loss:
         losses["instance"] = o.instance_loss * sum(instance) / len(groups)
-    return losses, logits.softmax(0)
+    if o.key_loss:
+        z = linear(model.reduction(x))
+        losses["key"] = o.key_loss * surely(z, label, o.key_patches)
+    return losses, looked_again(model, tokens, o.tier1_share).softmax(0)
 
 
 def listed(members: Tensor) -> list[list[int]]:
@@ -89,7 +169,7 @@ def listed(members: Tensor) -> list[list[int]]:
 VARIANTS = [
     {"attention": a, "normaliser": m, "selection": s, "score": c}
     for a, m, s, c in itertools.product(
-        ["exponential", "gated", "tanh"],
+        ["exponential", "gated", "tanh", "margin"],
         ["softmax", "sigmoid", "entmax", "sparsemax"],
         ["afs", "maxs", "maxmins"],
         ["attention", "cam", "margin"],
@@ -106,7 +186,7 @@ def test_the_matrix_form_equals_a_loop_over_pseudo_bags(n, n_classes):
     """Losses and probabilities, every variant, ragged and tiny slides alike."""
     x = bag(n).double()
     for variant in VARIANTS:
-        heads = 1 if variant["attention"] == "exponential" else 2
+        heads = 1 if variant["attention"] in {"exponential", "margin"} else 2
         model = model_of(n_classes, **variant, heads=heads, tau=0.8, instance_loss=0.3)
         losses = model.bag_losses(x, 1, seeded(5))
         groups = listed(model.groups(n, seeded(5)))
@@ -116,10 +196,43 @@ def test_the_matrix_form_equals_a_loop_over_pseudo_bags(n, n_classes):
             torch.testing.assert_close(loss, expected[name], msg=f"{variant} {name}")
 
 
-@pytest.mark.parametrize("selection", ["afs", "maxs", "maxmins"])
-def test_all_partitions_at_once_equal_each_alone(selection):
+CHANGES = [
+    {"attention": a, "selection": s, "tier2": t, "key_loss": 0.7, "key_patches": p}
+    for a, s, t, p in itertools.product(
+        ["exponential", "margin"],
+        ["afs", "maxs", "maxmins"],
+        ["gated", "evidence"],
+        [1, 3, 50],
+    )
+]
+"""What was changed of the literal recipe, in every combination."""
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 30])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_changed_recipe_equals_a_loop_over_pseudo_bags(n, n_classes):
+    """Losses of every class and predictions: margins, evidence, key patches, shares."""
+    x = bag(n).double()
+    coords = coords_of(n)  # already canonical
+    for i, variant in enumerate(CHANGES):
+        label, share = i % n_classes, (0.0, 0.3, 1.0)[i % 3]
+        model = model_of(n_classes, **variant, k=2, tau=0.8, tier1_share=share)
+        losses = model.bag_losses(x, label, seeded(5))
+        groups = listed(model.groups(n, seeded(5)))
+        expected, _ = looped(model, x, groups, label)
+        assert list(losses) == list(expected) == ["tier1", "tier2", "key"]
+        for name, loss in losses.items():
+            torch.testing.assert_close(loss, expected[name], msg=f"{variant} {name}")
+        said = model.predict(x, [4], coords).probabilities[0]
+        _, alone = looped(model, x, listed(model.seeded_groups(n, [4])[0]), label)
+        torch.testing.assert_close(said, alone, msg=f"{variant} {share}")
+
+
+@each_recipe
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_all_partitions_at_once_equal_each_alone(options, n_classes):
     """A row of `probabilities` is the loop's answer for that seed's partition."""
-    model = model_of(selection=selection, score="margin", k=2)
+    model = model_of(n_classes, **{**options, "score": "margin", "k": 2})
     x = bag(23).double()
     coords = torch.stack([torch.arange(23), torch.zeros(23)], 1)  # already canonical
     output = model.predict(x, [4, 8, 15], coords)
@@ -129,7 +242,9 @@ def test_all_partitions_at_once_equal_each_alone(selection):
         torch.testing.assert_close(row, looped(model, x, listed(members), 0)[1])
 
 
-@pytest.mark.parametrize(("attention", "heads"), [("exponential", 1), ("gated", 3)])
+@pytest.mark.parametrize(
+    ("attention", "heads"), [("exponential", 1), ("gated", 3), ("margin", 1)]
+)
 def test_slide_attention_and_patch_probabilities_are_their_definitions(
     attention, heads
 ):
@@ -145,7 +260,7 @@ def test_slide_attention_and_patch_probabilities_are_their_definitions(
 
 def test_exponential_alpha_is_softmax_of_logsumexp_in_each_pseudo_bag():
     """Shi et al.'s equation 5 at tau 1, to 1e-6, in float32."""
-    model = DMIA(D, 3, DMIAOptions(**SMALL))
+    model = DMIA(D, 3, small())
     x = bag(17)
     members = model.groups(17, seeded(0))
     first = model.tier1(model.reduce(x), members)
@@ -155,9 +270,11 @@ def test_exponential_alpha_is_softmax_of_logsumexp_in_each_pseudo_bag():
         assert (alpha[~inside] == 0).all()
 
 
-def test_a_constant_on_all_biases_leaves_attention_unchanged():
-    """Total evidence counts relative to the other patches."""
-    model = model_of()
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("attention", ["exponential", "margin"])
+def test_a_constant_on_all_biases_leaves_attention_unchanged(attention, n_classes):
+    """Evidence counts relative to the other patches, or to the other classes."""
+    model = model_of(n_classes, attention=attention)
     x = bag(9).double()
     before = model.predict(x, [0]).attention
     with torch.no_grad():
@@ -218,19 +335,21 @@ def test_afs_with_one_pseudo_bag_is_the_single_tier_feature():
     torch.testing.assert_close(model.predict(x, [0]).probability, expected)
 
 
-@pytest.mark.parametrize("selection", ["afs", "maxs", "maxmins"])
-def test_tier_2_trains_tier_1_only_when_joint(selection):
+@each_recipe
+def test_tier_2_trains_tier_1_only_when_joint(options):
     """Detached, L2 leaves no gradient in tier 1; joint, it does. L1 never in tier 2."""
     x = bag(20).double()
     for tier2_grad in ("detach", "joint"):
-        model = model_of(selection=selection, tier2_grad=tier2_grad)
+        model = model_of(**options, tier2_grad=tier2_grad, instance_loss=0.1)
         model.losses(x, 1, seeded(0))["tier2"].backward()
         reached = [p.grad is not None for p in model.reduction.parameters()]
         assert reached == [tier2_grad == "joint"] * len(reached)
         assert all(p.grad.abs().sum() > 0 for p in model.tier2.classifier.parameters())
         model.zero_grad()
-        model.losses(x, 1, seeded(0))["tier1"].backward()
+        losses = model.losses(x, 1, seeded(0))
+        sum(losses[name] for name in losses if name != "tier2").backward()
         assert all(p.grad is None for p in model.tier2.parameters())
+        assert all(p.grad.abs().sum() > 0 for p in model.reduction.parameters())
 
 
 def optimisers(model: DMIA, lr: float = 1e-3) -> dict[str, torch.optim.Adam]:
@@ -249,10 +368,10 @@ def clip(modules: list[torch.nn.Module]) -> None:
         torch.nn.utils.clip_grad_norm_(module.parameters(), 5.0)
 
 
-@pytest.mark.parametrize("selection", ["afs", "maxmins"])
-def test_one_backward_and_two_steps_are_the_alternate_updates(selection):
+@each_recipe
+def test_one_backward_and_two_steps_are_the_alternate_updates(options):
     """Number for number, over several slides, with clipping and weight decay."""
-    options = {"selection": selection, "instance_loss": 0.1, "dropout": 0.3}
+    options = {**options, "instance_loss": 0.1, "dropout": 0.3}
     alternate, together = model_of(**options), model_of(**options)
     steps, both = optimisers(alternate), optimisers(together)
     for visit in range(6):
@@ -261,9 +380,10 @@ def test_one_backward_and_two_steps_are_the_alternate_updates(selection):
         losses = alternate.losses(x, label, seeded(visit))
         for name in ("tier1", "tier2"):  # the seed: first tier, then second
             alternate.zero_grad()
-            own = losses[name]
-            own = own + losses["instance"] if name == "tier1" else own
-            own.backward()
+            others = [key for key in losses if key not in {"tier1", "tier2"}]
+            sum(
+                losses[key] for key in [name, *(others if name == "tier1" else [])]
+            ).backward()
             clip(alternate.optimised()[name])
             steps[name].step()
 
@@ -325,10 +445,11 @@ def test_gated_attention_with_cam_is_dtfd_mil():
         torch.testing.assert_close(model.tier2(tokens.flatten(0, 1)), slide)
 
 
-@pytest.mark.parametrize("selection", ["afs", "maxs", "maxmins"])
-def test_a_shuffled_slide_scores_the_same_to_the_last_bit(selection):
+@each_recipe
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_shuffled_slide_scores_the_same_to_the_last_bit(options, n_classes):
     """By place or by content, whatever order the patches are listed in."""
-    model = DMIA(D, 2, DMIAOptions(**SMALL, selection=selection))
+    model = DMIA(D, n_classes, small(**options))
     x = bag(41)
     coords = torch.stack([torch.arange(41) % 7, torch.arange(41) // 7], 1)
     shuffled = torch.randperm(41, generator=seeded(2))
@@ -342,10 +463,10 @@ def test_a_shuffled_slide_scores_the_same_to_the_last_bit(selection):
         assert torch.equal(one.patch_probabilities[shuffled], two.patch_probabilities)
 
 
-@pytest.mark.parametrize("selection", ["afs", "maxs", "maxmins"])
-def test_a_slide_pasted_to_itself_scores_the_same(selection):
+@each_recipe
+def test_a_slide_pasted_to_itself_scores_the_same(options):
     """With one pseudo-bag every patch twice halves attention and changes no score."""
-    model = model_of(selection=selection, n_pseudo_bags=1)
+    model = model_of(**{**options, "n_pseudo_bags": 1, "k": 1})
     x = bag(13).double()
     once, twice = model.predict(x, [0]), model.predict(torch.cat([x, x]), [0])
     torch.testing.assert_close(twice.probabilities, once.probabilities)
@@ -365,7 +486,7 @@ def test_averaging_partitions_divides_the_variance():
 
 def test_prediction_repeats_and_ignores_every_global_state():
     """Twice, under other global seeds, in training mode: the same numbers."""
-    model = DMIA(D, 2, DMIAOptions(**SMALL, dropout=0.5)).train()
+    model = DMIA(D, 2, small(dropout=0.5)).train()
     x = bag(30)
     outputs = []
     for state in (1, 2):
@@ -379,7 +500,7 @@ def test_prediction_repeats_and_ignores_every_global_state():
 
 def test_losses_depend_on_the_generator_and_nothing_else():
     """Partition and dropout come from it; the global state neither acts nor moves."""
-    model = DMIA(D, 2, DMIAOptions(**SMALL, dropout=0.5))
+    model = DMIA(D, 2, small(dropout=0.5))
     x = bag(30)
     totals = []
     for state, seed in ((1, 0), (2, 0), (2, 1)):
@@ -394,25 +515,27 @@ def test_losses_depend_on_the_generator_and_nothing_else():
 def test_construction_ignores_the_global_state():
     """Weights come from the seed."""
     torch.manual_seed(1)
-    one = DMIA(D, 2, DMIAOptions(**SMALL), seed=5).state_dict()
+    one = DMIA(D, 2, small(), seed=5).state_dict()
     torch.manual_seed(2)
-    two = DMIA(D, 2, DMIAOptions(**SMALL), seed=5).state_dict()
+    two = DMIA(D, 2, small(), seed=5).state_dict()
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 @pytest.mark.parametrize("normaliser", NORMALISERS)
-@pytest.mark.parametrize("attention", ["exponential", "gated"])
+@pytest.mark.parametrize("attention", ["exponential", "gated", "margin"])
 def test_bf16_and_huge_logits_stay_finite(attention, normaliser):
     """Under bf16 autocast with |z| up to 1e4: losses, gradients and outputs."""
     x = bag(33)
     for selection, score in (("afs", "attention"), ("maxmins", "cam")):
-        options = DMIAOptions(
-            **SMALL,
+        options = small(
             attention=attention,
             normaliser=normaliser,
             selection=selection,
             score=score,
             instance_loss=0.1,
+            key_loss=0.5,
+            tier2="evidence" if attention == "margin" else "gated",
+            tier1_share=0.5,
         )
         model = DMIA(D, 2, options)
         with torch.no_grad():
@@ -431,9 +554,10 @@ def test_bf16_and_huge_logits_stay_finite(attention, normaliser):
         torch.testing.assert_close(output.probabilities.sum(1), torch.ones(2))
 
 
-def test_bf16_is_close_to_float32():
+@pytest.mark.parametrize("options", [{}, BETTER], ids=["paper", "better"])
+def test_bf16_is_close_to_float32(options):
     """Low precision is confined to the reduction."""
-    model = DMIA(D, 2, DMIAOptions(**SMALL))
+    model = DMIA(D, 2, small(**options))
     x = bag(33)
     full = model.predict(x, range(4))
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -469,15 +593,22 @@ def planted(label: int, seed: int) -> Tensor:
     return x
 
 
-@pytest.mark.parametrize("selection", ["afs", "maxmins"])
-def test_a_short_training_finds_the_planted_patch(selection):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"selection": "afs", "instance_loss": 0.1},
+        {"selection": "maxmins", "instance_loss": 0.1},
+        {**BETTER, "key_patches": 1, "warmup": 0.5},
+    ],
+    ids=["afs", "maxmins", "better"],
+)
+def test_a_short_training_finds_the_planted_patch(options):
     """New slides are told apart, and the mark has the highest attention and z."""
-    options = DMIAOptions(
-        dim=16, tier2_attention_dim=8, selection=selection, instance_loss=0.1
-    )
+    options = PAPER.replace(dim=16, tier2_attention_dim=8, **options)
     model = DMIA(D, 2, options)
     steps = optimisers(model, lr=5e-3)
     for visit in range(300):
+        model.progress = visit / 300
         model.zero_grad()
         x = planted(visit % 2, visit)
         sum(model.losses(x, visit % 2, seeded(visit)).values()).backward()
@@ -501,9 +632,167 @@ def test_a_bag_without_patches_cannot_be_trained_on():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"k": 0}, {"n_pseudo_bags": 0}, {"tau": 0.0}, {"selection": "mas"}, {"heads": 2}],
+    [
+        {"k": 0},
+        {"n_pseudo_bags": 0},
+        {"tau": 0.0},
+        {"selection": "mas"},
+        {"heads": 2, "attention": "exponential"},
+        {"heads": 2, "attention": "margin"},
+        {"tier1_share": 1.1},
+        {"tier1_share": -0.1},
+        {"key_loss": -0.5},
+        {"key_patches": 0},
+        {"warmup": 1.5},
+        {"tier2": "margin"},
+    ],
 )
 def test_senseless_options_are_refused(wrong):
-    """A k of 0 would select every patch; exponential attention has no free heads."""
+    """A k of 0 would select every patch; attention to logits has no free heads."""
     with pytest.raises(OptionError, match=next(iter(wrong))):
         DMIAOptions(**wrong)
+
+
+LITERAL: dict[str, Any] = {
+    "dim": 512,
+    "residual_blocks": 0,
+    "dropout": 0.0,
+    "attention": "exponential",
+    "heads": 1,
+    "attention_dim": 128,
+    "normaliser": "softmax",
+    "tau": 1.0,
+    "warmup": 0.0,
+    "n_pseudo_bags": 4,
+    "selection": "afs",
+    "k": 1,
+    "score": "attention",
+    "instance_loss": 0.0,
+    "key_loss": 0.0,
+    "key_patches": 1,
+    "tier2_grad": "detach",
+    "tier2": "gated",
+    "tier2_attention_dim": 128,
+    "tier1_share": 0.0,
+}
+"""The seed's recipe, read literally: every option, none left to a default."""
+
+
+def test_the_paper_preset_is_the_literal_recipe_field_by_field():
+    """A new option needs its literal value here and in PAPER, whatever its default."""
+    assert PAPER.facts() == LITERAL
+    assert PRESETS["paper"] == PAPER
+
+
+def test_the_other_presets_are_the_defaults_and_the_literal_recipe_with_a_loss():
+    """`dmia` is what one gets without a preset."""
+    assert set(PRESETS) == {"dmia", "dmia_l2", "paper"}
+    assert PRESETS["dmia"] == DMIAOptions()
+    assert PRESETS["dmia_l2"].facts() == {**LITERAL, "instance_loss": 0.1}
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_prediction_mixes_what_both_tiers_say_of_each_token(n_classes):
+    """Share 0 is tier 2 alone, 1 tier 1 alone, and between a line for each token."""
+    x, place = bag(21).double(), coords_of(21)
+    for share in (0, 1, 0.3):
+        model = model_of(n_classes, **{**BETTER, "tier1_share": share})
+        said = model.predict(x, [1, 2, 3], place).logits
+        for row, members in zip(said, model.seeded_groups(21, [1, 2, 3]), strict=True):
+            tokens = model.tokens(model.tier1(model.reduce(x), members), members)
+            tokens = tokens.flatten(0, 1)
+            first = model.classifier.linear(tokens)
+            second = model.tier2.classifier.linear(tokens)
+            mixed = {0: second, 1: first, 0.3: 0.7 * second + 0.3 * first}[share]
+            torch.testing.assert_close(row, model.tier2.pool(mixed))
+            if share == 0:
+                torch.testing.assert_close(row, model.tier2(tokens))
+
+
+def test_gated_tokens_are_judged_by_tier_2_alone():
+    """There is no evidence of theirs that tier 1 could have a share in."""
+    x = bag(21).double()
+    recipe = {**BETTER, "tier2": "gated"}
+    none, all_of_it = (model_of(**{**recipe, "tier1_share": w}) for w in (0, 1))
+    assert torch.equal(none.predict(x, [0]).logits, all_of_it.predict(x, [0]).logits)
+
+
+def test_what_only_one_tier_believes_in_weighs_less():
+    """A token that both tiers call tumour decides over one that tier 1 alone does."""
+    model = model_of(**{**BETTER, "tier1_share": 0.5})
+    with torch.no_grad():
+        for linear in (model.classifier.linear, model.tier2.classifier.linear):
+            linear.weight.zero_()
+            linear.bias.zero_()
+        model.classifier.linear.weight[1, :2] = torch.tensor([10.0, 14.0])
+        model.tier2.classifier.linear.weight[1, :2] = torch.tensor([10.0, -14.0])
+    both, one = torch.eye(2, 8).double()
+    o = model.verdict(torch.stack([both, one])[None])[0]
+    torch.testing.assert_close(o, torch.tensor([0.0, 10.0]).double(), atol=1e-6, rtol=0)
+
+
+def test_shares_change_no_loss():
+    """Each tier is taught alone, whatever it counts for in the end."""
+    x = bag(21).double()
+    totals = [
+        model_of(**{**BETTER, "tier1_share": share}).losses(x, 1, seeded(0))
+        for share in (0, 0.5, 1)
+    ]
+    assert totals[0] == totals[1] == totals[2]
+
+
+def test_the_key_loss_enters_with_its_weight():
+    """Kappa times the loss of all instance logits; without weight it is not there."""
+    x = bag(21).double()
+    z = model_of(**BETTER).classifier.linear(model_of(**BETTER).reduction(x))
+    for label in (0, 1):
+        for kappa in (0.25, 2.0):
+            model = model_of(**{**BETTER, "key_loss": kappa})
+            found = model.bag_losses(x, label, seeded(0))["key"]
+            torch.testing.assert_close(found, kappa * surely(z, label, 4))
+    assert list(model_of(**{**BETTER, "key_loss": 0}).losses(x, 1, seeded(0))) == [
+        "tier1",
+        "tier2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("progress", "sharpness"), [(0.0, SOFTEST), (0.1, 0.2), (0.5, 1.0), (0.9, 1.0)]
+)
+def test_tier_1_warms_up_with_the_training(progress, sharpness):
+    """At a fifth of the warm-up tau is five times and kappa a fifth; later as stated."""
+    x = bag(21).double()
+    warming = model_of(**{**BETTER, "tau": 0.8, "warmup": 0.5}).train()
+    softer = {"tau": 0.8 / sharpness, "key_loss": 0.5 * sharpness}
+    stated = model_of(**{**BETTER, **softer}).losses(x, 1, seeded(0))
+    before, last = warming.predict(x, [0]), warming.losses(x, 1, seeded(0))
+    warming.progress = progress
+    found = warming.losses(x, 1, seeded(0))
+    torch.testing.assert_close(found["tier1"], stated["tier1"])
+    torch.testing.assert_close(found["key"], stated["key"])
+    assert found["tier2"] == last["tier2"]
+    assert torch.equal(warming.predict(x, [0]).logits, before.logits)
+    assert warming.warming_up == (sharpness < 1)
+
+
+def test_without_warm_up_progress_changes_nothing():
+    """The literal recipe is the same from the first epoch to the last."""
+    x, model = bag(21).double(), model_of().train()
+    last = model.losses(x, 1, seeded(0))
+    model.progress = 0.0
+    assert model.losses(x, 1, seeded(0)) == last
+
+
+def test_a_surely_normal_patch_has_no_weight_in_margin_attention_alone():
+    """Among unsure patches exponential attention looks at it, margin attention not."""
+    x = bag(9).double()
+    for attention, drawn in (("exponential", True), ("margin", False)):
+        model = model_of(attention=attention)
+        with torch.no_grad():
+            model.reduction.linear.weight.copy_(torch.eye(8, D))
+            model.classifier.linear.weight.zero_()
+            model.classifier.linear.weight[:, 0] = torch.tensor([1.0, -1.0])
+        x[:, 0] = 0.0
+        x[4, 0] = 20.0  # z = (20, -20) and the bias: surely of class 0
+        weight = model.predict(x, [0], coords_of(9)).attention[4].item()
+        assert (weight > 0.99) if drawn else (weight < 1e-9)

@@ -314,13 +314,18 @@ class DMIA(MILModel):
         return Tier1(h, z, e, alpha, f, s)
 
     @property
+    def warming_up(self) -> bool:
+        """Whether attention is still sharpening."""
+        return self.progress < self.options.warmup
+
+    @property
     def sharpness(self) -> float:
         """How far training has warmed up, from `SOFTEST` to 1; 1 while predicting.
 
         At first evidence is noise. A sharp maximum, or a loss of key patches, would then
         make it come true, whatever it points at; a soft attention sees all patches.
         """
-        if not self.training or self.progress >= self.options.warmup:
+        if not (self.training and self.warming_up):
             return 1.0
         return max(self.progress / self.options.warmup, SOFTEST)
 

@@ -61,6 +61,11 @@ class MILModel(nn.Module, ABC):
         self.progress = 1.0
         self.standardise = Standardise(in_dim)
 
+    @property
+    def warming_up(self) -> bool:
+        """Whether the training is in a part where validation need not get better."""
+        return False
+
     @abstractmethod
     def bag_losses(
         self, x: Tensor, label: int, generator: torch.Generator

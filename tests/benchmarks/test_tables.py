@@ -1,0 +1,34 @@
+"""The tables in the pages are those that the results make."""
+
+import pytest
+from benchmarks.accuracy import tables
+from benchmarks.accuracy.record import PROJECT
+
+from coverslip import store
+
+
+@pytest.mark.parametrize("name", list(tables.PAGES))
+def test_a_page_shows_what_was_measured(name):
+    """Renewing the table from its JSON changes nothing."""
+    where, table = tables.PAGES[name]
+    page = (PROJECT / where).read_text(encoding="utf-8")
+    facts = store.read_json(tables.RESULTS / f"{name}.json")
+    assert tables.renew(page, name, table(facts)) == page
+
+
+@pytest.mark.parametrize("name", list(tables.PAGES))
+def test_a_result_says_how_it_came_about(name):
+    """Each JSON names its command, versions and seconds."""
+    facts = store.read_json(tables.RESULTS / f"{name}.json")
+    assert facts["command"].startswith("python ")
+    assert {"coverslip", "torch", "python"} <= set(facts["versions"])
+    assert facts["seconds"] > 0
+
+
+def test_the_rest_of_a_page_stays():
+    """Only what stands between the marks is replaced."""
+    begin, end = tables.marks("x")
+    page = f"before\n{begin}\nold\n{end}\nafter\n"
+    assert tables.renew(page, "x", "| new |") == (
+        f"before\n{begin}\n\n| new |\n\n{end}\nafter\n"
+    )
