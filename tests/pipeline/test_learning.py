@@ -50,7 +50,7 @@ def straight(toy, tmp_path_factory):
 def test_the_toy_cohort_is_learned_with_the_defaults(toy, tmp_path):
     """Few epochs at a larger rate: AUC 1 on the test slides."""
     cohort, split = toy
-    options = LearnOptions(training={"epochs": 8, "lr": 1e-3})
+    options = LearnOptions(training={"epochs": 30, "lr": 1e-3})
     model, card = load_model(train_model(cohort, split, tmp_path, options, quiet=True))
     test = cohort.part(split, "test")
     said = [predict_bag(model, item.bag, card.partitions) for item in test]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from coverslip.learn.models.dmia import DMIA, DMIAOptions
+from coverslip.learn.models.dmia import DMIA, PAPER
 from coverslip.learn.models.loss_attention import LossAttention, LossAttentionOptions
 from loops import D, bag, cross_entropy, grown, linear, near, reduced, softmax
 
@@ -46,10 +46,9 @@ def test_without_lambda_there_is_no_instance_loss():
 def test_it_is_dmias_first_tier_over_the_whole_slide():
     """Same weights, one pseudo-bag: same losses and attention."""
     model, x = small(instance_loss=0.2), bag(9)
-    options = DMIAOptions(
-        dim=8, residual_blocks=1, attention="exponential", n_pseudo_bags=1,
-        instance_loss=0.2,
-    )  # fmt: skip
+    options = PAPER.replace(
+        dim=8, residual_blocks=1, n_pseudo_bags=1, instance_loss=0.2
+    )
     two_tiers = DMIA(D, 2, options)
     two_tiers.load_state_dict(model.state_dict(), strict=False)
     mine = model.bag_losses(x, 1, torch.Generator())
