@@ -29,14 +29,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a slice of each part")
     parser.add_argument("--only", choices=list(PARTS), action="append")
     given = parser.parse_args()
+    parts = list(given.only or PARTS)
     if given.quick:
         try:
             data_folder()
         except DataError as error:
-            print(f"no slice of the benchmark: {error}")
-            return
+            print(f"of the slice only what needs no data: {error}")
+            parts = [name for name in parts if name == "unit_tests"]
     folder = PROJECT / "build" / "quick" if given.quick else tables.RESULTS
-    for name in given.only or PARTS:
+    for name in parts:
         start = time.perf_counter()
         out = folder / f"{name}.json"
         PARTS[name](out, quick=given.quick)

@@ -94,7 +94,6 @@ def fit(
     model.train()
     for epoch in range(options.epochs):
         model.progress = epoch / options.epochs
-        model.progress = epoch / options.epochs
         for optimiser in optimisers:
             optimiser.param_groups[0]["lr"] = learning_rate(options, epoch)
         for i in order(options, epoch, len(examples)):
@@ -128,7 +127,6 @@ def fit_together(
     """
     stack = _Stack(models, options)
     for epoch in range(options.epochs):
-        models[0].progress = epoch / options.epochs  # its code runs for all of them
         fall = learning_rate(options, epoch) / options.lr
         now = torch.tensor(rates)[:, None] * fall  # (K, 1)
         stack.progress(epoch / options.epochs)

@@ -6,7 +6,7 @@ validation chooses (by AUC, ties by loss). So it chooses whether attention or pa
 seeds are trained, each on bags of its own, and the test bags are read, once.
 
 Figures are means over seeds. Their intervals, and those of paired differences, come
-from drawing the test bags again, the same for both models and all seeds.
+from drawing test bags and seeds again, the same for both models (`Drawn`).
 
     python -m benchmarks.accuracy.real_tissue --out FILE [--quick]
 """
@@ -32,8 +32,14 @@ from benchmarks.accuracy.tissue_bags import (
     Pool,
     read_pool,
 )
+from benchmarks.accuracy.tissue_judging import (
+    Pair,
+    compare_with,
+    slide_auc,
+    slide_loss,
+    summarise,
+)
 from benchmarks.accuracy.tissue_trials import (
-    PLACES,
     RATES,
     WIDTH,
     Recipe,
@@ -44,9 +50,6 @@ from benchmarks.accuracy.tissue_trials import (
 )
 
 from coverslip import store
-from coverslip.judge.comparison import bootstrap_difference, holm
-from coverslip.judge.intervals import bootstrap_interval
-from coverslip.judge.metrics import auc
 from coverslip.learn.models.dmia import PRESETS
 from coverslip.tables import write_csv
 
@@ -59,6 +62,8 @@ RECIPES = (
     Recipe("monotone", "monotone"),
     Recipe("dtfd, AFS", "dtfd", {"distill": "afs"}),
     Recipe("dtfd, MaxMinS", "dtfd", {"distill": "maxmins"}),
+    Recipe("dtfd, MaxS", "dtfd", {"distill": "maxs"}),
+    Recipe("dtfd, MAS", "dtfd", {"distill": "mas"}),
     Recipe("gated_abmil", "gated_abmil"),
     Recipe("abmil", "abmil"),
     Recipe("loss_attention", "loss_attention"),
@@ -71,14 +76,15 @@ RECIPES = (
     Recipe("transmil", "transmil", {"landmarks": 16}),
 )
 
-SEARCH = (3e-4, 1e-4), (1e-3, 1e-3)
+SEARCH = (3e-4, 1e-4), (1e-3, 1e-4), (1e-3, 1e-3), (3e-3, 1e-3)
 """Pairs of learning rate and weight decay."""
 
 SEEDS = 5
-EPOCHS = 12
+EPOCHS = 24
 OURS = "dmia"
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
 
 
 def main(
@@ -129,7 +135,9 @@ def main(
         "seconds": round(time.perf_counter() - start),
         "seconds_of_trials": round(sum(row["seconds"] for row in rows)),
         "protocol": {
-            **{key: plan[key] for key in ("seeds", "epochs", "bags")},
+            "seeds": list(range(plan["seeds"])),
+            "epochs": plan["epochs"],
+            "bags": plan["bags"],
             "search": plan["search"],
             "width": WIDTH,
             "patches": PATCHES,
@@ -143,10 +151,6 @@ def main(
     }
     store.write_json(out, facts)
     return facts
-
-
-Pair = tuple[float, float]
-"""Learning rate and weight decay."""
 
 
 def _trial(recipe: Recipe, pair: Pair, seed: int, plan: dict[str, Any]) -> Trial:
@@ -163,7 +167,7 @@ def choose(
     chosen = {}
     for number, recipe in enumerate(recipes):
         own = tried[number * len(search) : (number + 1) * len(search)]
-        ranks = [(_slide_auc(t["val"]), -_loss(t["val"])) for t in own]
+        ranks = [(slide_auc(t["val"]), -slide_loss(t["val"])) for t in own]
         chosen[recipe.name] = search[max(range(len(search)), key=ranks.__getitem__)]
     return chosen
 
@@ -189,100 +193,8 @@ def _keep(pool: Pool) -> None:
 
 def _run(folder: Path, test: bool, trial: Trial) -> store.Facts:
     facts = (read_trial if test else train_trial)(_POOL[0], trial, folder)
-    print(f"{trial.key}: validation AUC {_slide_auc(facts['val']):.3f}", flush=True)
+    print(f"{trial.key}: validation AUC {slide_auc(facts['val']):.3f}", flush=True)
     return facts
-
-
-def summarise(
-    recipe: Recipe, pair: Pair, trials: Sequence[store.Facts]
-) -> dict[str, Any]:
-    """Return a row: what a recipe's trials came to on validation and test."""
-    place = max(
-        PLACES,
-        key=lambda p: np.mean([np.mean(t["val"][p]["instance_auc"]) for t in trials]),
-    )
-    labels = np.array(trials[0]["test"]["labels"])
-    scores = np.array([t["test"]["scores"] for t in trials]).T  # (N, S)
-    inside = np.array([t["test"][place]["instance_auc"] for t in trials]).mean(axis=0)
-    each = [auc(labels, column) for column in scores.T]
-    return {
-        "name": recipe.name,
-        "model": recipe.model,
-        "options": recipe.options,
-        "lr": pair[0],
-        "weight_decay": pair[1],
-        "val_auc": float(np.mean([_slide_auc(t["val"]) for t in trials])),
-        "auc": bootstrap_interval(mean_auc, labels, _columns(scores)).facts(),
-        "auc_of_seeds": each,
-        "auc_of_mean": auc(labels, scores.mean(axis=1)),
-        "place": place,
-        "instance_auc": bootstrap_interval(_mean, np.ones(len(inside)), inside).facts(),
-        "val_instance_auc": float(
-            np.mean([np.mean(t["val"][place]["instance_auc"]) for t in trials])
-        ),
-        "found": np.mean([t["test"][place]["found"] for t in trials], axis=0).tolist(),
-        "entropy": float(np.mean([t["test"]["entropy"] for t in trials])),
-        "top10": float(np.mean([t["test"]["top10"] for t in trials])),
-        "seconds": sum(t["seconds"] for t in trials),
-        "_labels": labels,
-        "_scores": scores,
-        "_inside": inside,
-    }
-
-
-def compare_with(ours: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Add to each rival's row how much better ours is, paired, with Holm's p."""
-    first = next((row for row in rows if row["name"] == ours), None)
-    if first is None:
-        return
-    rivals = [row for row in rows if row is not first]
-    for key, figure in (("auc", "gain_auc"), ("instance_auc", "gain_instance_auc")):
-        for row in rivals:
-            if key == "auc":
-                gain = bootstrap_difference(
-                    mean_auc,
-                    row["_labels"],
-                    _columns(first["_scores"]),
-                    _columns(row["_scores"]),
-                )
-            else:
-                gain = bootstrap_difference(
-                    _mean,
-                    np.ones(len(row["_inside"])),
-                    first["_inside"],
-                    row["_inside"],
-                )
-            row[figure] = {
-                "value": gain.value,
-                "low": gain.low,
-                "high": gain.high,
-                "p": gain.p,
-            }
-        for row, p in zip(rivals, holm([r[figure]["p"] for r in rivals]), strict=True):
-            row[figure]["p_holm"] = p
-
-
-def mean_auc(labels: npt.NDArray[np.int64], scores: Floats) -> float:
-    """Return the mean AUC of the columns of scores, one column a seed."""
-    return float(np.mean([auc(labels, column) for column in np.atleast_2d(scores.T)]))
-
-
-def _columns(scores: Floats) -> Floats:
-    """Return one column a seed; the judge takes two columns for two classes."""
-    return scores[:, [0, 1, 0, 1]] if scores.shape[1] == 2 else scores
-
-
-def _mean(_labels: npt.NDArray[np.int64], values: Floats) -> float:
-    return float(values.mean())
-
-
-def _slide_auc(part: store.Facts) -> float:
-    return auc(np.array(part["labels"]), np.array(part["scores"]))
-
-
-def _loss(part: store.Facts) -> float:
-    y, p = np.array(part["labels"]), np.array(part["scores"])
-    return float(-np.log(np.clip(np.where(y == 1, p, 1 - p), 1e-9, 1)).mean())
 
 
 def write_runs(
@@ -306,7 +218,7 @@ def write_runs(
                 "label": ("normal", "tumor")[label],
                 "probability_normal": f"{1 - p:.6f}",
                 "probability_tumor": f"{p:.6f}",
-                "threshold": "0.5",
+                "threshold": f"{row['threshold']:.6f}",
             }
             for i, (label, p) in enumerate(
                 zip(labels, row["_scores"].mean(axis=1), strict=True)

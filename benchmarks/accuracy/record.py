@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -32,7 +33,15 @@ def circumstances() -> store.Facts:
     program = (
         f"-m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
     )
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
     return {
+        "commit": commit or None,
         "command": " ".join(["python", program, *sys.argv[1:]]),
         "versions": {
             "coverslip": __version__,

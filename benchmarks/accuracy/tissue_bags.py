@@ -45,7 +45,10 @@ STAIN_GROUPS = 25
 HELD_BACK = 5
 """One in so many groups of stain is kept apart for validation."""
 
-BAGS = {"train": 200, "val": 100, "test": 300}
+DRAW = PATCHES, SHARE, NEIGHBOURS, STAIN_GROUPS, HELD_BACK
+"""All that decides what a bag is like."""
+
+BAGS = {"train": 200, "val": 200, "test": 300}
 
 Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]

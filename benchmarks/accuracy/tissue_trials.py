@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from benchmarks.accuracy.tissue_bags import BAGS, Pool, TissueBag, draw_bags
+from benchmarks.accuracy.tissue_bags import BAGS, DRAW, Pool, TissueBag, draw_bags
 from safetensors.torch import load, save
 
 from coverslip import store
@@ -24,7 +24,12 @@ from coverslip.learn.bags import feature_statistics
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.prediction import predict_bag
-from coverslip.learn.training import Labelled, Trainer, TrainOptions
+from coverslip.learn.training import (
+    Labelled,
+    Trainer,
+    TrainOptions,
+    attention_entropy,
+)
 
 WIDTH = 128
 """Length of the reduced features, of every model alike."""
@@ -78,7 +83,7 @@ class Trial:
         """Return a name of the trial that changes with anything in it."""
         kind = entry(self.recipe.model).options
         options = kind(**{"dim": WIDTH, **self.recipe.options}).facts()
-        parts = [self.recipe.model, options, self.epochs, self.bags]
+        parts = [self.recipe.model, options, self.epochs, self.bags, DRAW]
         digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         name = self.recipe.name.replace(", ", "_")
         rates = f"lr{self.lr:g}_wd{self.weight_decay:g}"
@@ -110,7 +115,6 @@ def train_trial(pool: Pool, trial: Trial, folder: Path) -> store.Facts:
         weight_decay=trial.weight_decay,
         seed=trial.seed,
         patience=None,
-        device="cpu",
     )
     trainer = Trainer(model, train, val, options)
     for _ in trainer.epochs():
@@ -185,7 +189,7 @@ def look(
     facts: store.Facts = {
         "labels": [bag.label for bag in bags],
         "scores": [round(score, 6) for score in scores],
-        "entropy": float(np.mean([_entropy(one.attention) for one in said])),
+        "entropy": float(np.mean([attention_entropy(one.attention) for one in said])),
         "top10": float(np.mean([np.sort(one.attention)[-10:].sum() for one in said])),
     }
     for place in PLACES:
@@ -221,8 +225,3 @@ def found_at(truth: list[npt.NDArray[np.bool_]], seen: list[Floats]) -> list[flo
     ranked = np.append(normal[::-1], -np.inf)  # where all normal ones may be false
     allowed = [min(int(rate * len(truth)), len(normal)) for rate in RATES]
     return [float((tumour > ranked[count]).mean()) for count in allowed]
-
-
-def _entropy(attention: npt.NDArray[np.float32]) -> float:
-    weights = attention[attention > 0].astype(np.float64)
-    return float(-(weights * np.log(weights)).sum() / np.log(max(len(attention), 2)))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.accuracy import real_tissue
-from benchmarks.accuracy.real_tissue import compare_with, summarise
 from benchmarks.accuracy.tissue_bags import Pool
+from benchmarks.accuracy.tissue_judging import compare_with, summarise
 from benchmarks.accuracy.tissue_trials import (
     RATES,
     Recipe,

@@ -120,15 +120,15 @@ def test_the_best_epoch_is_kept_ties_going_to_the_lower_loss(monkeypatch):
 def test_patience_ends_the_training(monkeypatch):
     """It stops after so many epochs without a better one, not before."""
     scripted(monkeypatch, [(0.5, 1), (0.6, 1), (0.6, 1), (0.6, 2), (0.9, 0), (0.9, 0)])
-    going = trainer(TrainOptions(epochs=6, patience=2), warmup=0)
+    going = trainer(TrainOptions(epochs=6, patience=2, always=0))
     assert [row["epoch"] for row in going.epochs()] == [1, 2, 3, 4]
     assert going.progress.best[2] == 2
 
 
-def test_patience_waits_for_the_warm_up(monkeypatch):
-    """Epochs in which attention still sharpens do not count against it."""
+def test_some_epochs_are_always_trained(monkeypatch):
+    """Patience counts after them, whatever the model."""
     scripted(monkeypatch, [(0.5, 1)] * 8)
-    going = trainer(TrainOptions(epochs=8, patience=2), warmup=0.5)
+    going = trainer(TrainOptions(epochs=8, patience=2, always=0.5))
     assert len(list(going.epochs())) == 4 + 2
 
 

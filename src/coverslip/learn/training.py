@@ -35,6 +35,9 @@ class TrainOptions(Options):
     patience: int | None = Field(
         20, ge=1, description="stop after so many epochs without a better validation"
     )
+    always: float = Field(
+        0.4, ge=0, le=1, description="share of the epochs that patience does not cut"
+    )
     lr: float = Field(3e-4, gt=0, description="learning rate of Adam")
     weight_decay: float = Field(1e-4, ge=0, description="weight decay of Adam")
     drop_at: float = Field(
@@ -123,6 +126,7 @@ class Trainer:
             for name, modules in self._modules.items()
         }
         self.progress = Progress(0, [], None, {}, 0)
+        self._always = self.options.always * self.options.epochs
 
     @property
     def done(self) -> bool:
@@ -217,7 +221,7 @@ class Trainer:
         key = (row["val_auc"], -row["val_loss"])
         best = self.progress.best
         if best is not None and key <= (best[0], -best[1]):
-            self.progress.since_best += not self.model.warming_up
+            self.progress.since_best += int(row["epoch"]) > self._always
             return
         self.progress.best = (row["val_auc"], row["val_loss"], int(row["epoch"]))
         self.progress.since_best = 0

@@ -772,7 +772,6 @@ def test_tier_1_warms_up_with_the_training(progress, sharpness):
     torch.testing.assert_close(found["key"], stated["key"])
     assert found["tier2"] == last["tier2"]
     assert torch.equal(warming.predict(x, [0]).logits, before.logits)
-    assert warming.warming_up == (sharpness < 1)
 
 
 def test_without_warm_up_progress_changes_nothing():

@@ -92,7 +92,7 @@ class DMIAOptions(Options):
         0.4,
         ge=0,
         le=1,
-        description="share of the training in which attention sharpens to tau",
+        description="share of the training in which tier 1 sharpens to tau",
     )
     n_pseudo_bags: int = Field(2, ge=1, description="pseudo-bags of a slide")
     selection: Selection = Field(
@@ -121,7 +121,10 @@ class DMIAOptions(Options):
         128, ge=1, description="hidden units of tier 2's gated attention"
     )
     tier1_share: float = Field(
-        0.5, ge=0, le=1, description="share w of tier 1 in a token's evidence"
+        0.5,
+        ge=0,
+        le=1,
+        description="share w of tier 1 in a token's evidence, where tier 2 has evidence",
     )
 
     @model_validator(mode="after")
@@ -314,18 +317,13 @@ class DMIA(MILModel):
         return Tier1(h, z, e, alpha, f, s)
 
     @property
-    def warming_up(self) -> bool:
-        """Whether attention is still sharpening."""
-        return self.progress < self.options.warmup
-
-    @property
     def sharpness(self) -> float:
         """How far training has warmed up, from `SOFTEST` to 1; 1 while predicting.
 
         At first evidence is noise. A sharp maximum, or a loss of key patches, would then
         make it come true, whatever it points at; a soft attention sees all patches.
         """
-        if not (self.training and self.warming_up):
+        if not self.training or self.progress >= self.options.warmup:
             return 1.0
         return max(self.progress / self.options.warmup, SOFTEST)
 

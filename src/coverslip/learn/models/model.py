@@ -61,11 +61,6 @@ class MILModel(nn.Module, ABC):
         self.progress = 1.0
         self.standardise = Standardise(in_dim)
 
-    @property
-    def warming_up(self) -> bool:
-        """Whether the training is in a part where validation need not get better."""
-        return False
-
     @abstractmethod
     def bag_losses(
         self, x: Tensor, label: int, generator: torch.Generator
@@ -98,7 +93,8 @@ class MILModel(nn.Module, ABC):
             x: Features (n, D).
             label: The slide's class.
             generator: A CPU generator, the only source of chance.
-            coords: Level-0 (x, y) of each patch, (n, 2).
+            coords: Level-0 (x, y) of each patch, (n, 2); they put the patches in order
+                and tell a model nothing else.
             mask: Patches that take part, bool (n,); all without.
 
         Raises:
