@@ -16,7 +16,7 @@ demo: .venv/ready
 	$(BIN)/coverslip demo --out demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 bench-accuracy: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy
