@@ -14,6 +14,7 @@ from benchmarks.accuracy.record import PROJECT
 from benchmarks.accuracy.tissue_trials import RATES
 
 from coverslip import store
+from coverslip.show.judging_figures import draw_comparison
 
 RESULTS = PROJECT / "benchmarks" / "results"
 
@@ -114,8 +115,51 @@ def renew(page: str, name: str, table: str) -> str:
     return f"{before}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}"
 
 
+def figure_rows(facts: store.Facts, figure: str) -> list[dict[str, str | float]]:
+    """Return benchmark 1 as `draw_comparison` wants it, the best first.
+
+    Args:
+        facts: The result.
+        figure: "auc" or "instance_auc".
+    """
+    rows: list[dict[str, str | float]] = []
+    for row in sorted(facts["rows"], key=lambda row: -row[figure]["value"]):
+        own, gain = row[figure], row.get(f"gain_{figure}")
+        shown: dict[str, str | float] = {
+            "model": row["name"],
+            "auc": own["value"],
+            "auc_low": own["low"],
+            "auc_high": own["high"],
+        }
+        if gain is not None:
+            shown |= {
+                "difference": -gain["value"],
+                "difference_low": -gain["high"],
+                "difference_high": -gain["low"],
+                "p": gain["p"],
+                "p_holm": gain["p_holm"],
+            }
+        rows.append(shown)
+    return rows
+
+
+def draw(facts: store.Facts) -> None:
+    """Draw benchmark 1 into the docs."""
+    what = {"auc": "slide AUC", "instance_auc": "instance AUC within positive bags"}
+    for figure, name in what.items():
+        draw_comparison(
+            PROJECT / "docs" / "images" / f"benchmark_{figure}.png",
+            figure_rows(facts, figure),
+            "dmia",
+            f"Tumour in real tissue: {name}, mean of {len(facts['protocol']['seeds'])} "
+            "seeds",
+        )
+
+
 def write(results: Path = RESULTS) -> None:
-    """Renew every table whose result is there."""
+    """Renew every table and figure whose result is there."""
+    if (results / "real_tissue.json").exists():
+        draw(store.read_json(results / "real_tissue.json"))
     for name, (where, table) in PAGES.items():
         source, page = results / f"{name}.json", PROJECT / where
         if source.exists():

@@ -144,6 +144,9 @@ def _draw(folder: Path, subset: str, judged: Judged, card: ModelCard) -> None:
     if subset == "val" or scaled is None:  # on validation it was fitted: no evidence
         return
     what = card.classes[-1] if len(card.classes) == 2 else "the likeliest class"
+    caption = f"{subset}, {judged.metrics.n} slides: probability of {what}"
+    if card.temperature_note:
+        caption = f"{caption}\nT: {card.temperature_note}"
     draw_reliability(
         folder / f"reliability_{subset}.png",
         {
@@ -153,7 +156,7 @@ def _draw(folder: Path, subset: str, judged: Judged, card: ModelCard) -> None:
                 (f"calibrated, T = {card.temperature:.2f}", scaled),
             )
         },
-        f"{subset}, {judged.metrics.n} slides: probability of {what}",
+        caption,
     )
 
 
