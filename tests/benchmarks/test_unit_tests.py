@@ -89,7 +89,10 @@ def test_the_table_gives_lowest_and_highest_of_the_seeds():
 
 def test_the_page_tells_what_was_measured_of_every_model():
     """The docs' table is the one of the recorded results; no model is left out."""
-    facts = read_json(RESULTS / "unit_tests.json")
+    path = RESULTS / "unit_tests.json"
+    if not path.exists():
+        pytest.skip(f"{path.name}: not measured yet")
+    facts = read_json(path)
     page = (PROJECT / PAGES["unit_tests"][0]).read_text(encoding="utf-8")
     assert renew(page, "unit_tests", table(facts)) == page
     assert {row["model"] for row in facts["results"]} == set(MODELS)
