@@ -16,8 +16,7 @@ predicted): its order is the order of patches by which the slide is judged.
 import torch
 from torch import Tensor
 
-from coverslip.learn.models.layers import initial_weights
-from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
+from coverslip.learn.models.one_tier import OneTierOptions, Pooling, Reading
 from coverslip.learn.models.selection import margin_score, target_class
 
 
@@ -25,25 +24,8 @@ class InstanceMaxOptions(OneTierOptions):
     """Options of instance max."""
 
 
-class InstanceMax(OneTier):
-    """Instance max.
-
-    Args:
-        in_dim: Length of a feature, D.
-        n_classes: Number of classes, C.
-        options: The model's options.
-        seed: Draws the initial weights.
-    """
-
-    def __init__(
-        self,
-        in_dim: int,
-        n_classes: int,
-        options: InstanceMaxOptions | None = None,
-        seed: int = 0,
-    ) -> None:
-        with initial_weights(seed):
-            super().__init__(in_dim, n_classes, options or InstanceMaxOptions())
+class InstanceMax(Pooling):
+    """Instance max. Arguments as `Pooling`."""
 
     def read(self, h: Tensor, generator: torch.Generator | None = None) -> Reading:
         """Classify each patch and let the strongest speak for the slide."""

@@ -9,33 +9,15 @@ supplies; patches that tie for a maximum share it.
 import torch
 from torch import Tensor
 
-from coverslip.learn.models.layers import initial_weights
-from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
+from coverslip.learn.models.one_tier import OneTierOptions, Pooling, Reading
 
 
 class MaxOptions(OneTierOptions):
     """Options of the max embedding."""
 
 
-class Max(OneTier):
-    """Max embedding.
-
-    Args:
-        in_dim: Length of a feature, D.
-        n_classes: Number of classes, C.
-        options: The model's options.
-        seed: Draws the initial weights.
-    """
-
-    def __init__(
-        self,
-        in_dim: int,
-        n_classes: int,
-        options: MaxOptions | None = None,
-        seed: int = 0,
-    ) -> None:
-        with initial_weights(seed):
-            super().__init__(in_dim, n_classes, options or MaxOptions())
+class Max(Pooling):
+    """Max embedding. Arguments as `Pooling`."""
 
     def read(self, h: Tensor, generator: torch.Generator | None = None) -> Reading:
         """Take the largest of each feature; attention is the share of maxima."""

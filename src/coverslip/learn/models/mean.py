@@ -9,33 +9,15 @@ classifier being linear: o = mean_j (W h_j + b).
 import torch
 from torch import Tensor
 
-from coverslip.learn.models.layers import initial_weights
-from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
+from coverslip.learn.models.one_tier import OneTierOptions, Pooling, Reading
 
 
 class MeanOptions(OneTierOptions):
     """Options of the mean embedding."""
 
 
-class Mean(OneTier):
-    """Mean embedding.
-
-    Args:
-        in_dim: Length of a feature, D.
-        n_classes: Number of classes, C.
-        options: The model's options.
-        seed: Draws the initial weights.
-    """
-
-    def __init__(
-        self,
-        in_dim: int,
-        n_classes: int,
-        options: MeanOptions | None = None,
-        seed: int = 0,
-    ) -> None:
-        with initial_weights(seed):
-            super().__init__(in_dim, n_classes, options or MeanOptions())
+class Mean(Pooling):
+    """Mean embedding. Arguments as `Pooling`."""
 
     def read(self, h: Tensor, generator: torch.Generator | None = None) -> Reading:
         """Weigh all patches alike: attention is 1 / n."""

@@ -22,6 +22,7 @@ from coverslip.learn.models.layers import (
     LinearClassifier,
     at_least_fp32,
     full_precision,
+    initial_weights,
 )
 from coverslip.learn.models.model import BagOutput, MILModel
 from coverslip.options import Options
@@ -106,3 +107,24 @@ class OneTier(MILModel):
     def reduce(self, x: Tensor) -> Tensor:
         """Standardise features (n, D) and reduce them to h (n, dim), fp32 or wider."""
         return at_least_fp32(self.reduction(self.standardise(x)))  # (n, dim)
+
+
+class Pooling(OneTier):
+    """A model of one tier with no weights but the reduction's and the classifier's.
+
+    Args:
+        in_dim: Length of a feature, D.
+        n_classes: Number of classes, C.
+        options: The model's options.
+        seed: Draws the initial weights.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        n_classes: int,
+        options: OneTierOptions | None = None,
+        seed: int = 0,
+    ) -> None:
+        with initial_weights(seed):
+            super().__init__(in_dim, n_classes, options or OneTierOptions())
