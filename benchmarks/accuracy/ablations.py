@@ -3,8 +3,8 @@
     python -m benchmarks.accuracy.ablations --out FILE [--quick]
 
 The bags, widths and epochs are benchmark 1's; learning rate and weight decay are those
-that validation chose for the defaults there, read from its result. All figures are of validation, the test
-bags are not read: an ablation is where defaults come from.
+that validation chose for the defaults there, read from its result. All figures are of
+validation, the test bags are not read: an ablation is where defaults come from.
 """
 
 import argparse

@@ -123,7 +123,10 @@ def cross_validate(
     tests = dealt(classic.labels, repeats, plan.seed)  # (K, N)
     rates = choose_rates(model, bags, tests, plan)  # (K,)
     members = trained(model, bags, ~tests, rates, plan)
-    said = [probabilities(m, bags, t) for m, t in zip(members, tests, strict=True)]
+    said = [
+        probabilities(m, bags, t, plan.partitions)
+        for m, t in zip(members, tests, strict=True)
+    ]
     true = [classic.labels[test] for test in tests]
     right = [((p > 0.5) == y).mean() for p, y in zip(said, true, strict=True)]
     areas = [auc(y, p) for p, y in zip(said, true, strict=True)]
@@ -150,7 +153,7 @@ def choose_rates(
     members = trained(model, bags, training[rows], rates, plan)
     merits = []
     for member, held in zip(members, validation[rows], strict=True):
-        p, y = probabilities(member, bags, held), labels[held]
+        p, y = probabilities(member, bags, held, plan.partitions), labels[held]
         merits.append((auc(y, p), -log_loss(y, np.stack([1 - p, p], axis=1))))
     best = [
         max(zip(merits[i : i + len(RATES)], RATES, strict=True))[1]
@@ -180,9 +183,11 @@ def trained(
     return members
 
 
-def probabilities(model: MILModel, bags: Sequence[Example], which: Bools) -> Floats:
+def probabilities(
+    model: MILModel, bags: Sequence[Example], which: Bools, partitions: int
+) -> Floats:
     """Return the chance of class 1 of some bags."""
-    seeds = range(PLAN.partitions)
+    seeds = range(partitions)
     chosen = [bags[i] for i in np.flatnonzero(which).tolist()]
     said = [model.predict(b.x, seeds).probability[1] for b in chosen]
     return torch.stack(said).double().numpy()
