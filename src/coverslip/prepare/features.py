@@ -55,8 +55,13 @@ class FeatureOptions(Options):
     batch_size: int = Field(64, ge=1, description="patches at once")
     workers: int = Field(4, ge=1, description="threads that read patches")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="arithmetic of the encoder; fp16 on a GPU only"
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = Field(
+        "fp32",
+        description="arithmetic of the encoder; fp16 on a GPU only, int8 on a CPU only",
+    )
+    runtime: Literal["auto", "torch", "openvino"] = Field(
+        "auto",
+        description="what runs the encoder; auto: OpenVINO on a CPU, where installed",
     )
 
     def load(self) -> Encoder:
@@ -66,6 +71,7 @@ class FeatureOptions(Options):
             weights=self.weights,
             device=self.device,
             precision=self.precision,
+            runtime=self.runtime,
             resize=self.resize,
             crop=self.crop,
         )
