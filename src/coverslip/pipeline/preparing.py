@@ -274,6 +274,7 @@ def embed_slide(
             slide, patches, encoder, preparation.options.features, progress
         )
         features.save(target)
+        facts |= features.idle
     return facts
 
 
