@@ -43,6 +43,9 @@ class TiledSlide:
     Args:
         reference: The same slide by OpenSlide; it is closed with this one.
 
+    Attributes:
+        tiles: Its tiles.
+
     Raises:
         TileError: The file is not a pyramid of JPEG tiles, or not one that matches
             the levels which OpenSlide sees.
@@ -50,9 +53,9 @@ class TiledSlide:
 
     def __init__(self, reference: OpenSlideSlide) -> None:
         self.reference = reference
-        self._tiles = TileFile(reference.path)
-        if not _same_levels(self._tiles.levels, reference.level_sizes):
-            self._tiles.close()
+        self.tiles = TileFile(reference.path)
+        if not _same_levels(self.tiles.levels, reference.level_sizes):
+            self.tiles.close()
             raise TileError(f"{reference.path}: other levels than OpenSlide's")
         self._shelf = Shelf(KEPT)
         self._trust: dict[int, bool] = {}
@@ -136,7 +139,7 @@ class TiledSlide:
 
     def close(self) -> None:
         """Release the file."""
-        self._tiles.close()
+        self.tiles.close()
         self.reference.close()
 
     def __enter__(self) -> Self:
@@ -158,7 +161,7 @@ class TiledSlide:
         Raises:
             TileError: A tile is missing or damaged.
         """
-        facts, part = self._tiles.levels[level], 2 if halved else 1
+        facts, part = self.tiles.levels[level], 2 if halved else 1
         (left, top), (width, height) = lv_xy, lv_size
         tile_w, tile_h = (side // part for side in facts.tile)
         level_w, level_h = (-(-side // part) for side in facts.size)
@@ -176,7 +179,7 @@ class TiledSlide:
         elif (width, height) == (tile_w, tile_h) and not (
             halved or left % tile_w or top % tile_h
         ):
-            return self._tiles.decode(level, left // tile_w, top // tile_h, into=out)
+            return self.tiles.decode(level, left // tile_w, top // tile_h, into=out)
         for row in range(y_begin // tile_h, -(-y_end // tile_h)):
             for column in range(x_begin // tile_w, -(-x_end // tile_w)):
                 x0, x1 = column * tile_w, min((column + 1) * tile_w, level_w)
@@ -194,7 +197,7 @@ class TiledSlide:
         self, level: int, column: int, row: int, *, halved: bool, keep: bool
     ) -> RGB:
         """Return a decoded tile, kept for the next read if only part of it is wanted."""
-        decode = self._tiles.decode_halved if halved else self._tiles.decode
+        decode = self.tiles.decode_halved if halved else self.tiles.decode
         if not keep:
             return decode(level, column, row)
         key = level, column, row, halved
@@ -225,7 +228,7 @@ class TiledSlide:
 
     def _places(self, level: int) -> list[tuple[int, int]]:
         """Return level-0 places that are whole pixels of a level, in its fullest tiles."""
-        facts = self._tiles.levels[level]
+        facts = self.tiles.levels[level]
         (l0_xs, lv_xs), (l0_ys, lv_ys) = (
             self.whole_pixels(level, axis) for axis in (0, 1)
         )
