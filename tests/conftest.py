@@ -20,6 +20,14 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep what tests download or trace out of the user's folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(tmp_path_factory.mktemp("torch")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory):
     """Ten tiny slides of two colours with labels; do not write there."""

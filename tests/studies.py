@@ -54,6 +54,10 @@ def same(one: Path, other: Path) -> bool:
 
 def _timeless(path: Path) -> dict[str, dict[str, str]]:
     return {
-        slide_id: {k: v for k, v in row.items() if not k.startswith("seconds_")}
+        slide_id: {
+            k: v
+            for k, v in row.items()
+            if not (k.startswith("seconds_") or k.endswith("_idle"))
+        }
         for slide_id, row in rows(path).items()
     }

@@ -66,14 +66,25 @@ def offsets(slide, scale, l0_coords, l0_centres):
         ),
     ],
 )
+@pytest.mark.parametrize(
+    ("reader", "most", "mean"),
+    [
+        pytest.param(OpenSlideSlide, 0.5, 0.15, id="blended"),
+        pytest.param(open_slide, 0.55, 0.25, id="nearest"),
+    ],
+)
 def test_every_patch_shows_what_lies_at_its_coordinates(
-    tmp_path, size, l0_mpp, pyramid, target, level
+    tmp_path, size, l0_mpp, pyramid, target, level, reader, most, mean
 ):
-    """All over the slide, the far corner too, squares lie within half a pixel."""
+    """All over the slide, the far corner too, squares lie within half a pixel.
+
+    Decoded directly, it is the nearest pixel of the level: up to a half aside, to which
+    the measure adds 0.05, and towards one side where a level drifts from the one before.
+    """
     image, l0_centres = starry(*size)
     path = tmp_path / "a.tif"
     write_pyramid(path, image, l0_mpp, quality=95, **pyramid)
-    with open_slide(path) as slide:
+    with reader(path) as slide:
         tissue = tissue_from_mask(slide, np.ones((8, 8), bool), {})
         stride = max(16, round(PATCH * 0.8))
         options = PatchOptions(mpp=target, size=PATCH, stride=stride, threshold=0.0)
@@ -83,8 +94,8 @@ def test_every_patch_shows_what_lies_at_its_coordinates(
         l0_coords = np.concatenate([patches.coords, [last]])
         off = offsets(slide, patches.scale, l0_coords, l0_centres)
     assert len(off) > 30
-    assert np.abs(off).max() < 0.5
-    assert np.abs(off.mean(axis=0)).max() < 0.15
+    assert np.abs(off).max() < most
+    assert np.abs(off.mean(axis=0)).max() < mean
 
 
 def test_a_patch_is_the_area_mean_of_level_0(tmp_path):
@@ -105,7 +116,7 @@ def test_a_slide_says_what_it_is(tmp_path):
     """Id, sizes, real-valued downsamples, scale and bounds come from the file."""
     path = tmp_path / "case.1.tif"
     write_pyramid(path, np.full((1001, 1503, 3), 200, np.uint8), 0.25)
-    with open_slide(path) as slide:
+    with OpenSlideSlide(path) as slide:
         assert (slide.slide_id, slide.path) == ("case.1", path)
         assert slide.l0_size == (1503, 1001)
         assert slide.level_sizes == ((1503, 1001), (751, 500), (375, 250), (187, 125))
@@ -125,7 +136,7 @@ def test_what_is_transparent_or_outside_is_white(tmp_path, monkeypatch):
         picture[:, 2] = (100, 50, 0, 127)
         return Image.fromarray(picture, "RGBA")
 
-    with open_slide(path) as slide:
+    with OpenSlideSlide(path) as slide:
         outside = slide.read((450, 450), 0, (100, 100))
         assert np.all(outside[64:] == 255)
         assert np.all(outside[:, 64:] == 255)

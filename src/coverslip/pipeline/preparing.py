@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from coverslip import store
 from coverslip.errors import DataError, DuplicateSlideError, OptionError
+from coverslip.pipeline.calibrating import calibrate
 from coverslip.pipeline.engine import LocalEngine, Outcome
 from coverslip.pipeline.preparation import PREPARED, Preparation
 from coverslip.pipeline.table import NO_PATCH, NO_TISSUE, SlideTable
@@ -226,6 +227,8 @@ def _embed_all(
 ) -> None:
     """Extract features slide by slide: the encoder is the bottleneck, not the slides."""
     counts = {p: int(str(table.rows[store.slide_id_of(p)]["patches"])) for p in paths}
+    if encoder.precision == "int8":
+        calibrate(preparation, encoder, paths)
     bar = tqdm(
         total=sum(counts.values()),
         desc=f"features ({encoder.card.name})",
@@ -271,6 +274,7 @@ def embed_slide(
             slide, patches, encoder, preparation.options.features, progress
         )
         features.save(target)
+        facts |= features.idle
     return facts
 
 

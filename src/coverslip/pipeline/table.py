@@ -28,6 +28,8 @@ COLUMNS = (
     "seconds_tissue",
     "seconds_patches",
     "seconds_features",
+    "encoder_idle",
+    "readers_idle",
 )
 FAILED = "failed"
 NO_TISSUE = "no tissue"

@@ -5,12 +5,10 @@ JPEG is written. A folder of exported patches can be read in the slide's place.
 """
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +17,7 @@ from pydantic import Field
 from coverslip import store
 from coverslip.errors import CorruptFileError, DataError
 from coverslip.options import Options
+from coverslip.prepare.ahead import ReadAhead
 from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.encoders.registry import load_encoder
 from coverslip.prepare.export import read_image, read_patch_folder
@@ -30,8 +29,6 @@ from coverslip.prepare.patches import (
 )
 from coverslip.slides.reading import read_patch
 from coverslip.slides.slide import RGB, Slide
-
-Item = TypeVar("Item")
 
 Progress = Callable[[int], None]
 """Told how many more patches are done."""
@@ -55,8 +52,13 @@ class FeatureOptions(Options):
     batch_size: int = Field(64, ge=1, description="patches at once")
     workers: int = Field(4, ge=1, description="threads that read patches")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="arithmetic of the encoder; fp16 on a GPU only"
+    precision: Literal["fp32", "bf16", "fp16", "int8"] = Field(
+        "fp32",
+        description="arithmetic of the encoder; fp16 on a GPU only, int8 on a CPU only",
+    )
+    runtime: Literal["auto", "torch", "openvino"] = Field(
+        "auto",
+        description="what runs the encoder; auto: OpenVINO on a CPU, where installed",
     )
 
     def load(self) -> Encoder:
@@ -66,6 +68,7 @@ class FeatureOptions(Options):
             weights=self.weights,
             device=self.device,
             precision=self.precision,
+            runtime=self.runtime,
             resize=self.resize,
             crop=self.crop,
         )
@@ -82,6 +85,7 @@ class Features:
         facts: Encoder, its weights' hash, and the patching.
         names: (N,) file names, of patches that came from files.
         attributes: What other programs expect on the coordinates.
+        idle: Share of the time that encoder and readers waited, where just extracted.
     """
 
     slide_id: str
@@ -90,6 +94,7 @@ class Features:
     facts: store.Facts
     names: tuple[str, ...] = field(default=())
     attributes: Mapping[str, int] = field(default_factory=dict)
+    idle: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -209,8 +214,11 @@ def extract_features(
     options = options or FeatureOptions()
     overlap = PatchOptions(**patches.facts["options"]).overlap
     l0_corners = [(int(x), int(y)) for x, y in patches.coords]
-    batches = _batches(
-        l0_corners, lambda l0_xy: read_patch(slide, l0_xy, patches.scale), options
+    batches = ReadAhead(
+        l0_corners,
+        lambda l0_xy: read_patch(slide, l0_xy, patches.scale),
+        options.batch_size,
+        options.workers,
     )
     return Features(
         slide_id=slide.slide_id,
@@ -221,6 +229,7 @@ def extract_features(
             "scale": patches.scale.facts(),
         },
         attributes=trident_attributes(patches.scale, patches.l0_size, overlap),
+        idle=batches.idle,
     )
 
 
@@ -238,7 +247,7 @@ def extract_folder(
     """
     options = options or FeatureOptions()
     listing = read_patch_folder(folder)
-    batches = _batches(listing.paths, read_image, options)
+    batches = ReadAhead(listing.paths, read_image, options.batch_size, options.workers)
     return Features(
         slide_id=listing.slide_id,
         features=_embed(batches, encoder, listing.slide_id, progress),
@@ -260,31 +269,3 @@ def _embed(
         if progress is not None:
             progress(len(part))
     return np.concatenate(parts)
-
-
-def _batches(
-    items: Sequence[Item], read: Callable[[Item], RGB], options: FeatureOptions
-) -> Iterator[RGB]:
-    """Yield stacked patches in order, reading up to two batches ahead."""
-    waiting: deque[Future[RGB]] = deque()
-    ahead = 3 * options.batch_size
-    with ThreadPoolExecutor(options.workers, "patches") as readers:
-        try:
-            for start in range(0, len(items), options.batch_size):
-                begun = start + len(waiting)
-                for item in items[begun : start + ahead]:
-                    waiting.append(readers.submit(read, item))
-                size = min(options.batch_size, len(items) - start)
-                yield _stack([waiting.popleft().result() for _ in range(size)])
-        finally:
-            readers.shutdown(wait=True, cancel_futures=True)
-
-
-def _stack(images: Sequence[RGB]) -> RGB:
-    shapes = {image.shape for image in images}
-    if len(shapes) > 1:
-        raise DataError(
-            f"patches differ in size ({', '.join(map(str, sorted(shapes)))}): "
-            "make them all one size"
-        )
-    return np.stack(images)

@@ -8,6 +8,7 @@ from coverslip.errors import DataError, DuplicateSlideError, UnreadableSlideErro
 from coverslip.geometry import Mpp
 from coverslip.slides.openslide import OpenSlideSlide, is_slide
 from coverslip.slides.slide import Slide
+from coverslip.slides.tiled import open_tiled
 from coverslip.store import slide_id_of
 from coverslip.tables import read_csv
 
@@ -77,7 +78,7 @@ def read_scales(path: Path, missing: Mpp | None = None) -> Scales:
 def open_slide(
     path: Path | str, l0_mpp: Mpp | None = None, missing_mpp: Mpp | None = None
 ) -> Slide:
-    """Open a whole-slide image.
+    """Open a whole-slide image, to be decoded directly if its format allows.
 
     Args:
         path: The file.
@@ -87,7 +88,8 @@ def open_slide(
     Raises:
         UnreadableSlideError: The file is missing, not a slide, or damaged.
     """
-    return OpenSlideSlide(Path(path), l0_mpp, missing_mpp)
+    reference = OpenSlideSlide(Path(path), l0_mpp, missing_mpp)
+    return open_tiled(reference) or reference
 
 
 def find_slides(places: Iterable[Path]) -> list[Path]:

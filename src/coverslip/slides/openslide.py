@@ -29,6 +29,10 @@ class OpenSlideSlide:
         l0_mpp: Micrometres per pixel of level 0, overriding what the file says.
         missing_mpp: The same, only where the file does not say it.
 
+    Attributes:
+        stretches: Factors (across, down) of each level, by which a place is multiplied
+            before OpenSlide is asked for it.
+
     Raises:
         UnreadableSlideError: The file is missing, not a slide, or damaged.
     """
@@ -56,7 +60,7 @@ class OpenSlideSlide:
         self.l0_size = self._slide.dimensions
         self.level_sizes = self._slide.level_dimensions
         self.downsamples = self._slide.level_downsamples
-        self._stretches = [
+        self.stretches = [
             _stretch(self.l0_size, size, downsample)
             for size, downsample in zip(self.level_sizes, self.downsamples, strict=True)
         ]
@@ -107,7 +111,7 @@ class OpenSlideSlide:
         Raises:
             UnreadableSlideError: The pixels cannot be decoded.
         """
-        across, down = self._stretches[level]
+        across, down = self.stretches[level]
         asked = round(l0_xy[0] * across), round(l0_xy[1] * down)
         try:
             rgba = self._slide.read_region(asked, level, lv_size)
@@ -116,6 +120,15 @@ class OpenSlideSlide:
         white = Image.new("RGB", rgba.size, (255, 255, 255))
         white.paste(rgba, mask=rgba.getchannel("A"))
         return np.asarray(white)
+
+    def lv_xy(self, l0_xy: tuple[int, int], level: int) -> tuple[int, int]:
+        """Return the pixel of a level that is nearest to a place."""
+        across, down = self.stretches[level]
+        downsample = self.downsamples[level]
+        return (
+            round(l0_xy[0] * across / downsample),
+            round(l0_xy[1] * down / downsample),
+        )
 
     def close(self) -> None:
         """Release the file."""

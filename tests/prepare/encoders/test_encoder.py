@@ -8,12 +8,19 @@ import torch
 from PIL import Image
 from torch import nn
 
-from coverslip.errors import DataError, EncoderError, OptionError
+from coverslip.errors import (
+    DataError,
+    EncoderError,
+    MissingExtraError,
+    OptionError,
+)
+from coverslip.prepare.encoders import openvino
 from coverslip.prepare.encoders.card import Card
 from coverslip.prepare.encoders.encoder import (
     CPU_BATCH,
     Encoder,
     choose_device,
+    choose_runtime,
     fold_batch_norm,
 )
 from coverslip.prepare.encoders.resnet import ResNetTrunk
@@ -208,8 +215,8 @@ def test_devices_this_machine_lacks_are_refused(monkeypatch):
         choose_device("auto", "fp16")
     with pytest.raises(OptionError, match="'gpu' is unknown: choose from auto"):
         choose_device("gpu")
-    with pytest.raises(OptionError, match="'int8' is unknown"):
-        choose_device("cpu", "int8")
+    with pytest.raises(OptionError, match="'fp8' is unknown"):
+        choose_device("cpu", "fp8")
 
 
 def test_auto_takes_the_gpu(monkeypatch):
@@ -217,6 +224,27 @@ def test_auto_takes_the_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device("auto", "fp16") == torch.device("cuda")
     assert choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(OptionError, match="int8: runs on a CPU only"):
+        choose_device("cuda", "int8")
+    with pytest.raises(OptionError, match="openvino: runs on a CPU only"):
+        choose_runtime("openvino", "cuda")
+    assert choose_runtime("auto", "cuda") == "torch"
+
+
+def test_the_runtime_is_openvino_on_a_cpu_that_has_it(monkeypatch):
+    """Without the extra it is PyTorch; what needs the extra says how to get it."""
+    monkeypatch.setattr(openvino, "find_spec", lambda _: True)
+    assert choose_runtime("auto", "cpu") == "openvino"
+    assert choose_runtime("torch", "cpu", "bf16") == "torch"
+    with pytest.raises(OptionError, match="--runtime openvino"):
+        choose_runtime("torch", "cpu", "int8")
+    with pytest.raises(OptionError, match="'onnx' is unknown"):
+        choose_runtime("onnx", "cpu")
+    monkeypatch.setattr(openvino, "find_spec", lambda _: None)
+    assert choose_runtime("auto", "cpu") == "torch"
+    for runtime, precision in (("openvino", "fp32"), ("auto", "int8")):
+        with pytest.raises(MissingExtraError, match=r"coverslip\[openvino\]"):
+            choose_runtime(runtime, "cpu", precision)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ class Card:
         source: Where the weights come from: a URL, a package or a file's name.
         weights_hash: SHA-256 of the weights file; empty until weights are loaded.
         interpolation: How patches are resized; always with antialiasing.
+        unquantised: Modules that int8 leaves alone, because it costs accuracy there.
 
     Raises:
         OptionError: The crop is larger than the resized patch, or below 32 pixels.
@@ -39,6 +40,7 @@ class Card:
     source: str
     weights_hash: str = ""
     interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    unquantised: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 32 <= self.input_size <= self.resize:
@@ -57,6 +59,7 @@ RESNET50 = Card(
     std=IMAGENET_STD,
     licence="BSD-3-Clause",
     source="https://download.pytorch.org/models/resnet50-0676ba61.pth",
+    unquantised=("conv1", "layer1"),
 )
 """ImageNet ResNet-50 cut after its third stage; crop of the seed (section 2.1, 2.4)."""
 

@@ -1,30 +1,52 @@
 """An encoder: patches of 8-bit RGB in, features out, whatever the machine's memory."""
 
-from contextlib import AbstractContextManager, nullcontext
+import hashlib
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from coverslip.errors import DataError, EncoderError, OptionError
 from coverslip.prepare.encoders.card import Card
+from coverslip.prepare.encoders.eager import EagerNetwork
+from coverslip.prepare.encoders.openvino import OpenVinoNetwork, available, require
 
-__all__ = ["Card", "Device", "Encoder", "Precision", "choose_device", "fold_batch_norm"]
+__all__ = [
+    "Card",
+    "Device",
+    "Encoder",
+    "Network",
+    "Precision",
+    "Runtime",
+    "choose_device",
+    "choose_runtime",
+    "fold_batch_norm",
+]
 
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "bf16", "fp16"]
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Runtime = Literal["auto", "torch", "openvino"]
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "not enough memory", "ALLOC_FAILED")
 
 
 CPU_BATCH = 8
 """On a CPU larger batches only make the system hand out fresh memory: half the speed."""
+
+
+class Network(Protocol):
+    """What an encoder runs: the preprocessing of its card, and the network itself."""
+
+    def __call__(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Map patches (B, H, W, 3) to features (B, dim).
+
+        Raises:
+            RuntimeError: Memory runs out, or something else went wrong.
+        """
+        ...
 
 
 class Encoder:
@@ -36,9 +58,12 @@ class Encoder:
         device: "auto" takes a GPU where there is one.
         precision: "fp32" is torch's (on a GPU, convolutions may run in TF32); the
             others run under autocast, and features leave as float32 all the same.
+        runtime: What runs the network: PyTorch, or OpenVINO on a CPU.
 
     Raises:
-        OptionError: This machine has not the device, or the device not the precision.
+        OptionError: This machine has not the device, or device or runtime not the
+            precision.
+        MissingExtraError: OpenVINO is asked for and not installed.
     """
 
     def __init__(
@@ -48,16 +73,19 @@ class Encoder:
         *,
         device: Device = "auto",
         precision: Precision = "fp32",
+        runtime: Runtime = "torch",
     ) -> None:
         self.card = card
         self.precision = precision
+        self.runtime = choose_runtime(runtime, device, precision)
         self.device = choose_device(device, precision)
         self.batch_limit = CPU_BATCH if self.device.type == "cpu" else None
-        self._module = module.eval().requires_grad_(requires_grad=False)
-        # torch's stub of Module.to leaves out memory_format without a dtype
-        self._module.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._mean = _channels(card.mean, self.device)
-        self._std = _channels(card.std, self.device)
+        self.calibration: str | None = None
+        self._network: Network
+        if self.runtime == "openvino":
+            self._network = OpenVinoNetwork(card, module, precision)
+        else:
+            self._network = EagerNetwork(card, module, self.device, precision)
 
     def identity(self) -> dict[str, Any]:
         """Return the JSON-ready facts that make two features comparable."""
@@ -68,7 +96,19 @@ class Encoder:
             "resize": self.card.resize,
             "crop": self.card.input_size,
             "precision": self.precision,
+            **({"calibration": self.calibration} if self.calibration else {}),
         }
+
+    def calibrate(self, patches: npt.NDArray[np.uint8]) -> None:
+        """Choose the ranges of int8 on some patches (B, H, W, 3); else do nothing.
+
+        Raises:
+            MissingExtraError: NNCF is not installed.
+        """
+        if self.precision == "int8" and isinstance(self._network, OpenVinoNetwork):
+            self._network.calibrate(patches)
+            digest = hashlib.sha256(np.ascontiguousarray(patches).tobytes())
+            self.calibration = digest.hexdigest()[:16]
 
     def embed(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Encode patches.
@@ -107,9 +147,7 @@ class Encoder:
     def _try(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
         """Encode a batch; None when memory ran out."""
         try:
-            with torch.inference_mode(), self._arithmetic():
-                features = self._module(self._prepare(patches))
-                result: npt.NDArray[np.float32] = features.float().cpu().numpy()
+            result = self._network(patches)
         except RuntimeError as error:
             if not _is_out_of_memory(error):
                 raise
@@ -120,23 +158,6 @@ class Encoder:
                 f"says {self.card.dim}: the weights or the card are of another network"
             )
         return result
-
-    def _prepare(self, patches: npt.NDArray[np.uint8]) -> Tensor:
-        """Bring patches to the device, resize, crop to the centre and normalise."""
-        pixels = torch.tensor(np.ascontiguousarray(patches)).to(self.device)
-        x = pixels.permute(0, 3, 1, 2).float()
-        if min(x.shape[-2:]) != self.card.resize:
-            x = _resize(x, self.card.resize, self.card.interpolation)
-        crop = self.card.input_size
-        top, left = (x.shape[2] - crop) // 2, (x.shape[3] - crop) // 2
-        x = x[:, :, top : top + crop, left : left + crop]
-        x = (x / 255 - self._mean) / self._std
-        return x.contiguous(memory_format=torch.channels_last)
-
-    def _arithmetic(self) -> AbstractContextManager[Any]:
-        if self.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, _DTYPES[self.precision])
 
     def _halve(self, size: int) -> None:
         if self.device.type == "cuda":
@@ -177,11 +198,37 @@ def choose_device(
             "build of torch and check nvidia-smi"
         )
     chosen = "cuda" if device != "cpu" and has_gpu else "cpu"
+    if chosen == "cuda" and precision == "int8":
+        raise OptionError("precision=int8: runs on a CPU only: use --device cpu")
     if chosen == "cpu" and precision == "fp16":
         raise OptionError(
             "precision=fp16: needs a GPU: use --precision bf16 or fp32 on a CPU"
         )
     return torch.device(chosen)
+
+
+def choose_runtime(
+    runtime: Runtime = "auto", device: Device = "auto", precision: Precision = "fp32"
+) -> Literal["torch", "openvino"]:
+    """Return what runs a network.
+
+    Raises:
+        OptionError: The name is unknown, or the device or the precision is not one of
+            that runtime; or as `choose_device`.
+        MissingExtraError: OpenVINO is needed and not installed.
+    """
+    if runtime not in get_args(Runtime):
+        known = ", ".join(get_args(Runtime))
+        raise OptionError(f"{runtime!r} is unknown: choose from {known}")
+    on_cpu = choose_device(device, precision).type == "cpu"
+    if precision == "int8" and runtime == "torch":
+        raise OptionError("precision=int8: needs OpenVINO: use --runtime openvino")
+    if runtime == "openvino" and not on_cpu:
+        raise OptionError("runtime=openvino: runs on a CPU only: use --device cpu")
+    if runtime == "openvino" or precision == "int8":
+        require("openvino")
+        return "openvino"
+    return "openvino" if runtime == "auto" and on_cpu and available() else "torch"
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
@@ -197,24 +244,6 @@ def fold_batch_norm(module: nn.Module) -> nn.Module:
                 setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
                 setattr(parent, norm_name, nn.Identity())
     return module
-
-
-def _resize(x: Tensor, shorter: int, mode: str) -> Tensor:
-    """Resize 8-bit values held as floats, axis after axis, each rounded: as Pillow does.
-
-    Weights were trained on such pixels. Rounding once at the end instead differs by up
-    to 22 grey levels where a patch is nearly white.
-    """
-    height, width = x.shape[-2:]
-    scale = shorter / min(height, width)
-    target = (round(height * scale), round(width * scale))
-    for size in ((height, target[1]), target):
-        x = F.interpolate(x, size, mode=mode, antialias=True).round().clamp(0, 255)
-    return x
-
-
-def _channels(values: tuple[float, float, float], device: torch.device) -> Tensor:
-    return torch.tensor(values, device=device).view(1, 3, 1, 1)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -9,7 +9,7 @@ from coverslip.errors import EncoderError
 from coverslip.prepare.encoders.card import EFFICIENTNET_LITE0, RESNET50, Card
 
 if TYPE_CHECKING:
-    from coverslip.prepare.encoders.encoder import Device, Encoder, Precision
+    from coverslip.prepare.encoders.encoder import Device, Encoder, Precision, Runtime
 
 ENCODERS: dict[str, tuple[Card, str]] = {
     RESNET50.name: (RESNET50, "coverslip.prepare.encoders.resnet"),
@@ -38,6 +38,7 @@ def load_encoder(
     weights: Path | None = None,
     device: "Device" = "auto",
     precision: "Precision" = "fp32",
+    runtime: "Runtime" = "auto",
     resize: int | None = None,
     crop: int | None = None,
 ) -> "Encoder":
@@ -47,7 +48,9 @@ def load_encoder(
         name: One of `encoder_names()`.
         weights: A local weights file; None for the encoder's published ones.
         device: "auto" takes a GPU where there is one.
-        precision: Of the arithmetic; features are float32.
+        precision: Of the arithmetic; features are float32. "int8" has to be calibrated.
+        runtime: What runs the network; "auto" takes OpenVINO on a CPU where it is
+            installed, else PyTorch.
         resize: Shorter side in pixels before the crop; None for the card's.
         crop: Side in pixels of the centre crop; None for the card's.
 
@@ -58,12 +61,13 @@ def load_encoder(
     """
     known, module = _find(name)
     asked = _resized(known, resize, crop)
-    from coverslip.prepare.encoders.encoder import Encoder, choose_device
+    from coverslip.prepare.encoders.encoder import Encoder, choose_runtime
 
-    choose_device(device, precision)  # wrong options are told before any download
+    # wrong options are told before any download
+    chosen = choose_runtime(runtime, device, precision)
     loaded, network = import_module(module).load(weights)
     loaded = _resized(loaded, asked.resize, asked.input_size)
-    return Encoder(loaded, network, device=device, precision=precision)
+    return Encoder(loaded, network, device=device, precision=precision, runtime=chosen)
 
 
 def _resized(card: Card, resize: int | None, crop: int | None) -> Card:

@@ -1,0 +1,1 @@
+"""How fast is each stage, beside its rivals and beside what the machine allows?"""

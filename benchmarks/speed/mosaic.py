@@ -1,0 +1,105 @@
+"""Slides for timing: large mosaics of the tissue of a real slide, tiled JPEG pyramids.
+
+    python -m benchmarks.speed.mosaic SIDE FILE
+
+A grid of blocks of `BLOCK` pixels; about a third show tissue cut from the real slide at
+full resolution, the others its glass. Coarser levels are area means of the block.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+from benchmarks.accuracy.record import PROJECT, data_folder
+
+from coverslip.slides.finding import open_slide
+from coverslip.slides.slide import RGB
+from coverslip.store import writing
+
+SOURCE = "slides/ln_metastasis_HE_20x.tif"
+TISSUE = (1792, 2048), (2816, 3328), (3072, 4352)
+"""Corners of pieces that are nearly all tissue, and of one that is fat and glass."""
+GLASS = (5696, 0)
+BLOCK, TILE, QUALITY = 2048, 256, 85
+MPP = 0.25
+SHARE = 0.35
+MOST_LEVELS = 7
+
+
+def mosaic(side: int, folder: Path = PROJECT / "build" / "speed") -> Path:
+    """Return a square mosaic of so many pixels, made unless it is there."""
+    path = folder / f"mosaic_{side}.tif"
+    if not path.exists():
+        write_mosaic(path, side)
+    return path
+
+
+def write_mosaic(path: Path, side: int, seed: int = 0) -> None:
+    """Write a mosaic; tiles are encoded one by one, so that memory stays small."""
+    pieces = _pieces()
+    cells = -(-side // BLOCK)
+    chance = np.random.default_rng(seed)
+    kinds = chance.integers(1, len(pieces), (cells, cells))
+    glass = chance.permutation(cells * cells) >= round(SHARE * cells * cells)
+    kinds[glass.reshape(cells, cells)] = 0
+    levels = min(MOST_LEVELS, int(np.log2(side / TILE)) + 1)
+    with writing(path) as part, tifffile.TiffWriter(part, bigtiff=True) as tiff:
+        for level in range(levels):
+            small = [_reduced(piece, level) for piece in pieces]
+            tiff.write(
+                _tiles(small, kinds, side >> level),
+                shape=(side >> level, side >> level, 3),
+                dtype=np.uint8,
+                tile=(TILE, TILE),
+                photometric="rgb",
+                compression="jpeg",
+                compressionargs={"level": QUALITY, "outcolorspace": "YCBCR"},
+                subfiletype=int(level > 0),
+                resolution=(1e4 / MPP / 2**level,) * 2,
+                resolutionunit="CENTIMETER",
+                metadata=None,
+            )
+
+
+def _pieces() -> list[RGB]:
+    """Return a block of glass and some of tissue."""
+    with open_slide(data_folder() / SOURCE) as slide:
+        return [
+            np.array(slide.read(l0_xy, 0, (BLOCK, BLOCK))) for l0_xy in (GLASS, *TISSUE)
+        ]
+
+
+def _reduced(piece: RGB, level: int) -> RGB:
+    size = (BLOCK >> level,) * 2
+    return np.asarray(cv2.resize(piece, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _tiles(pieces: list[RGB], kinds: np.ndarray, side: int) -> Iterator[RGB]:
+    """Yield the tiles of a level, row by row; the last ones are filled with glass."""
+    block = len(pieces[0])
+    for top in range(0, side, TILE):
+        for left in range(0, side, TILE):
+            tile = np.empty((TILE, TILE, 3), np.uint8)
+            for y in range(0, TILE, min(block, TILE)):
+                for x in range(0, TILE, min(block, TILE)):
+                    row, down = divmod(top + y, block)
+                    column, across = divmod(left + x, block)
+                    inside = row < len(kinds) and column < len(kinds)
+                    kind = kinds[row, column] if inside else 0
+                    part = tile[y : y + block, x : x + block]
+                    height, width = part.shape[:2]
+                    part[:] = pieces[kind][
+                        down : down + height, across : across + width
+                    ]
+            yield tile
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("side", type=int)
+    parser.add_argument("file", type=Path)
+    given = parser.parse_args()
+    write_mosaic(given.file, given.side)

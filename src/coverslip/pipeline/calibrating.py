@@ -1,0 +1,78 @@
+"""Calibrate an encoder in int8 on patches of the study that it is to encode."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from coverslip import store
+from coverslip.errors import DataError, SlideError
+from coverslip.pipeline.preparation import Preparation
+from coverslip.prepare.encoders.encoder import Encoder
+from coverslip.prepare.patches import Patches
+from coverslip.slides.reading import read_patch
+from coverslip.slides.slide import RGB
+
+CALIBRATION = "calibration.npz"
+"""Beside the features of a study in int8: the patches that its ranges were chosen on."""
+
+CALIBRATING = 64
+"""How many patches that is, about."""
+
+
+def calibrate(
+    preparation: Preparation, encoder: Encoder, paths: Sequence[Path]
+) -> None:
+    """Choose the ranges of int8 on patches from slides all over the study.
+
+    The patches are kept beside the features, so that what is added later is made with
+    the same ranges.
+
+    Raises:
+        DataError: No slide has a patch that can be read.
+    """
+    path = preparation.features_folder / CALIBRATION
+    if not path.exists():
+        found = [p for p in paths if _laid(preparation, p) is not None]
+        chosen = found[:: max(1, len(found) // CALIBRATING)][:CALIBRATING]
+        rng = np.random.default_rng(0)
+        patches = [
+            patch
+            for place in chosen
+            for patch in _some_patches(
+                preparation, place, -(-CALIBRATING // len(chosen)), rng
+            )
+        ]
+        if not patches:
+            raise DataError(
+                f"{preparation.out}: no patch to calibrate int8 on: use --precision fp32"
+            )
+        with store.writing(path) as part, part.open("wb") as file:
+            np.savez_compressed(file, patches=np.stack(patches))
+    with np.load(path) as kept:
+        encoder.calibrate(kept["patches"])
+
+
+def _laid(preparation: Preparation, path: Path) -> Patches | None:
+    """Return a slide's patches, if there are any."""
+    target = preparation.patching.patches(store.slide_id_of(path))
+    patches = Patches.load(target) if target.exists() else None
+    return patches if patches is not None and len(patches) else None
+
+
+def _some_patches(
+    preparation: Preparation, path: Path, count: int, rng: np.random.Generator
+) -> list[RGB]:
+    """Read some patches of a slide; none if it cannot be read, which is told later."""
+    patches = _laid(preparation, path)
+    if patches is None:
+        return []
+    drawn = rng.choice(len(patches), min(count, len(patches)), replace=False)
+    try:
+        with preparation.scales.open(path) as slide:
+            return [
+                read_patch(slide, (int(x), int(y)), patches.scale)
+                for x, y in patches.coords[drawn]
+            ]
+    except SlideError:
+        return []

@@ -1,0 +1,117 @@
+"""Networks run by OpenVINO: PyTorch's features, sooner."""
+
+import io
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coverslip.errors import OptionError
+from coverslip.prepare.encoders import openvino
+from coverslip.prepare.encoders.card import EFFICIENTNET_LITE0, RESNET50
+from coverslip.prepare.encoders.encoder import Encoder
+from coverslip.prepare.encoders.lite import EfficientNetLite0
+from coverslip.prepare.encoders.registry import load_encoder
+from coverslip.prepare.encoders.resnet import ResNetTrunk
+
+pytest.importorskip("openvino", reason="the extra openvino is not installed")
+
+WEIGHTS = "weights/resnet50_v1_imagenet_trunk.safetensors"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Give each test a cache of its own."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    return tmp_path
+
+
+def soft(count, side, seed=0):
+    """Return patches that are smooth, as tissue is."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (count, 12, 12, 3), np.uint8)
+    return np.stack(
+        [np.asarray(Image.fromarray(p).resize((side, side))) for p in small]
+    )
+
+
+def relative(ours, theirs):
+    """Return the greatest relative error of a feature."""
+    norm = np.linalg.norm
+    return (norm(ours - theirs, axis=1) / norm(theirs, axis=1)).max()
+
+
+def cosine(ours, theirs):
+    """Return the least cosine of two features of one patch."""
+    norm = np.linalg.norm
+    product = norm(ours, axis=1) * norm(theirs, axis=1)
+    return ((ours * theirs).sum(axis=1) / product).min()
+
+
+@pytest.mark.parametrize(
+    ("card", "network"),
+    [(RESNET50, ResNetTrunk), (EFFICIENTNET_LITE0, EfficientNetLite0)],
+)
+@pytest.mark.parametrize("side", [96, 130])
+def test_features_are_pytorchs(card, network, side):
+    """In fp32 they differ by rounding alone, patches resized before or not."""
+    card = replace(card, input_size=64, resize=96)
+    module, patches = network(), soft(5, side)
+    plain = Encoder(card, module, device="cpu").embed(patches)
+    swift = Encoder(card, module, device="cpu", runtime="openvino").embed(patches)
+    assert swift.dtype == np.float32
+    assert relative(swift, plain) < 1e-5
+
+
+def test_a_network_is_traced_once(own_cache, monkeypatch):
+    """The second time it is read from the cache; other weights are traced anew."""
+    card = replace(RESNET50, input_size=64, resize=64, weights_hash="1")
+    module, patches = ResNetTrunk(), soft(2, 64)
+    first = Encoder(card, module, device="cpu", runtime="openvino").embed(patches)
+    trace, traced = openvino._trace, []
+    monkeypatch.setattr(openvino, "_trace", lambda *a: traced.append(a) or trace(*a))
+    again = Encoder(card, module, device="cpu", runtime="openvino").embed(patches)
+    assert np.array_equal(first, again)
+    assert traced == []
+    assert len(list(own_cache.rglob("*.xml"))) == 1
+    other = replace(card, weights_hash="2")
+    Encoder(other, ResNetTrunk(seed=1), device="cpu", runtime="openvino")
+    assert len(traced) == 1
+
+
+def test_int8_wants_to_be_calibrated():
+    """Without, there are no ranges; the message says so."""
+    card = replace(RESNET50, input_size=64, resize=64)
+    encoder = Encoder(
+        card, ResNetTrunk(), device="cpu", precision="int8", runtime="openvino"
+    )
+    with pytest.raises(OptionError, match="int8 has to be calibrated"):
+        encoder.embed(soft(1, 64))
+    assert "calibration" not in encoder.identity()
+
+
+def pcam(real_data, count):
+    """Return real patches, every so many of the training part, (B, 96, 96, 3)."""
+    with zipfile.ZipFile(real_data / "patches" / "pcam_train_valid.zip") as archive:
+        names = sorted(n for n in archive.namelist() if n.endswith(".jpg"))
+        chosen = names[:: len(names) // count][:count]
+        pictures = [Image.open(io.BytesIO(archive.read(name))) for name in chosen]
+        return np.stack([np.asarray(picture.convert("RGB")) for picture in pictures])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_fewer_bits_move_the_features_of_real_tissue_little(real_data, precision):
+    """Real weights, real patches, int8 calibrated on others: each cosine is > 0.999."""
+    patches = pcam(real_data, 96)
+    weights = real_data / WEIGHTS
+    plain = load_encoder("resnet50", weights=weights, runtime="torch")
+    few = load_encoder(
+        "resnet50", weights=weights, precision=precision, runtime="openvino"
+    )
+    few.calibrate(patches[::2])
+    assert ("calibration" in few.identity()) == (precision == "int8")
+    scored = patches[1::2][:24]
+    assert cosine(few.embed(scored), plain.embed(scored)) > 0.999
