@@ -20,6 +20,9 @@ from coverslip.errors import TooCoarseError
 Mpp = NewType("Mpp", float)
 """Micrometres per pixel."""
 
+ROUNDING = 5e-13
+"""Relative error of a division that must not cost another pixel."""
+
 UPSAMPLING_SLACK = 1.1
 """A slide up to this factor coarser than asked is enlarged without being asked."""
 
@@ -128,8 +131,8 @@ def scale_name(mpp: Mpp, size: int, overlap: int) -> str:
 
 def px_size_from_l0(l0_size: tuple[int, int], downsample: float) -> tuple[int, int]:
     """Return the (width, height) of an image that covers a level-0 extent."""
-    l0_width, l0_height = l0_size
+    exact = (1 - ROUNDING) / downsample  # 42021 / 1.4 is a little more than 30015
     return (
-        max(1, math.ceil(l0_width / downsample)),
-        max(1, math.ceil(l0_height / downsample)),
+        max(1, math.ceil(l0_size[0] * exact)),
+        max(1, math.ceil(l0_size[1] * exact)),
     )
