@@ -1,7 +1,7 @@
 """Scales: which level is read, how much of it, and what comes out."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from coverslip.errors import TooCoarseError
