@@ -227,6 +227,19 @@ def test_other_pixels_than_openslides_are_not_trusted(tmp_path, both, monkeypatc
     assert not slide.trusts(0)
 
 
+def test_a_level_of_which_nothing_could_be_compared_is_not_trusted(
+    tmp_path, both, monkeypatch
+):
+    """Tiles that fail wherever they are tried say nothing of the others."""
+    slide, _ = both(write_levels(tmp_path / "a.tif"))
+
+    def fail(*_, **__):
+        raise TileError
+
+    monkeypatch.setattr(TileFile, "decode", fail)
+    assert not slide.trusts(0)
+
+
 def test_every_tile_is_decoded_once_in_a_pass(tmp_path, both, monkeypatch):
     """Patches that lie across tiles, read by several threads, share what they decode."""
     write_pyramid(tmp_path / "a.tif", picture(1500, 1300), 0.25, tile=128)

@@ -49,11 +49,13 @@ class Shelf:
                     with self._turn:
                         self._places.pop(key, None)
                     raise
-                self._make_room(place.pixels.nbytes)
+                self._make_room(key, place, place.pixels.nbytes)
         return place.pixels
 
-    def _make_room(self, nbytes: int) -> None:
+    def _make_room(self, key: Hashable, place: _Place, nbytes: int) -> None:
         with self._turn:
+            if self._places.get(key) is not place:
+                return  # given up while it was made: it is not held
             self._held += nbytes
             while self._held > self.capacity and len(self._places) > 1:
                 _, oldest = self._places.popitem(last=False)
