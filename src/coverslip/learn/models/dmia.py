@@ -69,6 +69,8 @@ class Tier1(NamedTuple):
     """Reduced features (n, dim)."""
     z: Tensor
     """Instance logits (n, C)."""
+    b: Tensor
+    """Their bias (C,)."""
     e: Tensor
     """Raw attention scores (K, n)."""
     alpha: Tensor
@@ -88,19 +90,26 @@ class DMIA(MILModel):
     Args:
         in_dim: Length of a feature, D.
         n_classes: Number of classes, C.
-        options: The method's options.
+        options: The method's options, of one member; `committee` makes several.
         seed: Draws the initial weights.
+
+    Raises:
+        ValueError: The options are a committee's.
     """
+
+    tier2: EvidenceClassifier | AttentionClassifier
 
     def __init__(
         self,
         in_dim: int,
         n_classes: int,
-        options: DMIAOptions | None = None,
+        options: DMIAOptions,
         seed: int = 0,
     ) -> None:
         super().__init__(in_dim, n_classes)
-        self.options = options = options or DMIAOptions()
+        if options.members != 1:
+            raise ValueError(f"{options.members} members are a Committee, not a DMIA")
+        self.options = options
         with initial_weights(seed):
             self.reduction = DimReduction(in_dim, options.dim, options.residual_blocks)
             self.classifier = LinearClassifier(options.dim, n_classes, options.dropout)
@@ -124,22 +133,27 @@ class DMIA(MILModel):
         back, so L1 moves only tier 1 and L2 only tier 2: one backward of the sum and
         then both optimisers' steps is the same update, number for number.
         """
-        members = self.groups(len(x), generator).to(x.device)  # (M, n)
-        h = self.reduce(x)  # (n, dim)
+        return self.losses_from(self.reduce(x), label, generator)
+
+    def losses_from(
+        self, h: Tensor, label: int, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Return the losses of a bag from its reduced features h (n, dim)."""
+        members = self.groups(len(h), generator).to(h.device)  # (M, n)
         with full_precision(h):
             first = self.tier1(h, members, generator)
             tokens = self.tokens(first, members)  # (M, T, dim)
             if self.options.tier2_grad == "detach":
                 tokens = tokens.detach()
             o = self.tier2(tokens.flatten(0, 1), generator)  # (C,)
-            target = torch.tensor(label, device=x.device)  # ()
+            target = torch.tensor(label, device=h.device)  # ()
             losses = {
                 "tier1": F.cross_entropy(first.s, target.expand(len(members))),
                 "tier2": F.cross_entropy(o, target),
             }
             if self.options.instance_loss > 0:
                 each = F.cross_entropy(
-                    first.z, target.expand(len(x)), reduction="none"
+                    first.z, target.expand(len(h)), reduction="none"
                 )  # (n,)
                 weighted = (first.alpha @ each).mean()  # ()
                 losses["instance"] = self.options.instance_loss * weighted
@@ -178,10 +192,12 @@ class DMIA(MILModel):
         if not isinstance(self.tier2, EvidenceClassifier):
             o: Tensor = self.tier2(tokens)  # (R, C)
             return o
+        return self.tier2.pool(self.judge(tokens))  # (R, C)
+
+    def judge(self, tokens: Tensor) -> Tensor:
+        """Return what both tiers say of each token (..., dim): logits (..., C)."""
         first, second = self.classifier(tokens), self.tier2.classifier(tokens)
-        return self.tier2.pool(
-            torch.lerp(second, first, self.options.tier1_share)
-        )  # (R, C)
+        return torch.lerp(second, first, self.options.tier1_share)  # (..., C)
 
     def groups(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw the pseudo-bags of a slide of n patches: bool (M, n)."""
@@ -219,7 +235,7 @@ class DMIA(MILModel):
         alpha = self.weigh(e, members)  # (G, n)
         f = alpha @ h  # (G, dim)
         s = self.classifier(f, generator)  # (G, C)
-        return Tier1(h, z, e, alpha, f, s)
+        return Tier1(h, z, self.classifier.linear.bias, e, alpha, f, s)
 
     @property
     def sharpness(self) -> float:
@@ -257,8 +273,7 @@ class DMIA(MILModel):
         target = target_class(first.s)  # (G,)
         if self.options.score == "margin":
             return margin_score(first.z, target)  # (G, n)
-        evidence = first.h @ self.classifier.linear.weight.T  # (n, C)
-        return cam_score(first.alpha, evidence, target)  # (G, n)
+        return cam_score(first.alpha, first.z - first.b, target)  # (G, n)
 
 
 def _scorer(options: DMIAOptions) -> nn.Module:
@@ -273,7 +288,9 @@ def _scorer(options: DMIAOptions) -> nn.Module:
             return TanhAttention(options.dim, options.attention_dim, options.heads)
 
 
-def _second_look(options: DMIAOptions, n_classes: int) -> nn.Module:
+def _second_look(
+    options: DMIAOptions, n_classes: int
+) -> EvidenceClassifier | AttentionClassifier:
     if options.tier2 == "evidence":
         return EvidenceClassifier(options.dim, n_classes, options.tau, options.dropout)
     return AttentionClassifier(

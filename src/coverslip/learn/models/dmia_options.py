@@ -13,6 +13,9 @@ class DMIAOptions(Options):
     """Options of DMIA-MIL; the reading nearest to the seed is `PRESETS["paper"]`."""
 
     dim: int = Field(512, ge=1, description="length of the reduced features")
+    members: int = Field(
+        4, ge=1, description="members K of a committee, of dim / K features each"
+    )
     residual_blocks: int = Field(
         0, ge=0, description="residual blocks in the reduction"
     )
@@ -74,6 +77,15 @@ class DMIAOptions(Options):
     )
 
     @model_validator(mode="after")
+    def _members_divide_dim(self) -> Self:
+        if self.dim % self.members:
+            raise OptionError(
+                f"DMIAOptions: members={self.members} does not divide dim={self.dim}: "
+                "each member has as many features as another"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _heads_belong_to_a_scorer(self) -> Self:
         if self.attention in {"margin", "exponential"} and self.heads != 1:
             raise OptionError(
@@ -84,6 +96,7 @@ class DMIAOptions(Options):
 
 
 PAPER = DMIAOptions(
+    members=1,
     attention="exponential",
     tau=1.0,
     warmup=0.0,

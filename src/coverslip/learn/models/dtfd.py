@@ -42,6 +42,7 @@ class DTFDOptions(Options):
         """Return the same as options of DMIA-MIL, none left to DMIA's defaults."""
         return DMIAOptions(
             dim=self.dim,
+            members=1,
             residual_blocks=self.residual_blocks,
             dropout=self.dropout,
             attention="gated",

@@ -7,7 +7,8 @@ from coverslip.errors import OptionError
 from coverslip.learn.models.abmil import ABMIL, ABMILOptions, GatedABMIL
 from coverslip.learn.models.acmil import ACMIL, ACMILOptions
 from coverslip.learn.models.clam import CLAM, CLAMMB, CLAMOptions
-from coverslip.learn.models.dmia import DMIA, DMIAOptions
+from coverslip.learn.models.committee import make_dmia
+from coverslip.learn.models.dmia import DMIAOptions
 from coverslip.learn.models.dsmil import DSMIL, DSMILOptions
 from coverslip.learn.models.dtfd import DTFD, DTFDOptions
 from coverslip.learn.models.instance_max import InstanceMax, InstanceMaxOptions
@@ -34,7 +35,7 @@ class Entry:
 
 
 MODELS: dict[str, Entry] = {
-    "dmia": Entry(DMIAOptions, DMIA),
+    "dmia": Entry(DMIAOptions, make_dmia),
     "mean": Entry(MeanOptions, Mean),
     "max": Entry(MaxOptions, Max),
     "instance_max": Entry(InstanceMaxOptions, InstanceMax),

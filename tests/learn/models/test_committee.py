@@ -1,0 +1,198 @@
+"""A committee of DMIA-MIL averages evidence patch by patch, and its members learn apart."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from coverslip.errors import OptionError
+from coverslip.learn.models.committee import Committee, make_dmia
+from coverslip.learn.models.dmia import DMIA, PAPER, DMIAOptions
+from coverslip.learn.models.pseudobags import canonical_order, partition
+
+D, K = 6, 3
+SMALL: dict[str, Any] = {
+    "dim": 12,
+    "members": K,
+    "attention_dim": 5,
+    "tier2_attention_dim": 5,
+    "n_pseudo_bags": 2,
+}
+BETTER: dict[str, Any] = {
+    "attention": "margin",
+    "tau": 0.5,
+    "selection": "maxs",
+    "k": 3,
+    "key_loss": 0.5,
+    "key_patches": 4,
+    "tier2": "evidence",
+    "tier1_share": 0.4,
+}
+RECIPES: list[dict[str, Any]] = [
+    BETTER,
+    {**BETTER, "residual_blocks": 1, "selection": "maxmins"},
+    {"selection": "afs", "instance_loss": 0.1},
+    {"selection": "maxmins", "k": 2, "score": "cam", "attention": "gated"},
+]
+each_recipe = pytest.mark.parametrize(
+    "options", RECIPES, ids=["better", "residual", "afs", "cam"]
+)
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Return a CPU generator of that seed."""
+    return torch.Generator().manual_seed(seed)
+
+
+def bag(n: int = 23, seed: int = 0) -> Tensor:
+    """Return n patches' features, in canonical order."""
+    x = 2 * torch.randn(n, D, generator=seeded(seed), dtype=torch.float64)
+    return x[canonical_order(x)]
+
+
+def committee(n_classes: int = 2, **options: object) -> Committee:
+    """Return a small committee in float64, with weights large enough to matter."""
+    made = Committee(D, n_classes, PAPER.replace(**{**SMALL, **options}), seed=3)
+    made = made.double()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.mul_(3)
+    return made.eval()
+
+
+def members(made: Committee) -> list[DMIA]:
+    """Return its members."""
+    return [member for member in made.members if isinstance(member, DMIA)]
+
+
+def alone(**options: object) -> DMIAOptions:
+    """Return the same options, of one model of a member's width."""
+    return PAPER.replace(**{**SMALL, **options, "dim": 12 // K, "members": 1})
+
+
+@each_recipe
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_of_one_member_it_says_what_that_member_says(options, n_classes):
+    """With K = 1 nothing is averaged: losses, verdict and maps are DMIA's."""
+    made = committee(n_classes, **{**options, "members": 1})
+    (one,) = members(made)
+    x = bag()
+    ours, theirs = made.assess(x, [0, 1, 2]), one.assess(x, [0, 1, 2])
+    torch.testing.assert_close(ours.logits, theirs.logits)
+    torch.testing.assert_close(ours.attention, theirs.attention)
+    torch.testing.assert_close(ours.patch_probabilities, theirs.patch_probabilities)
+    torch.testing.assert_close(
+        made.bag_losses(x, 1, seeded(5)), one.bag_losses(x, 1, seeded(5))
+    )
+
+
+def test_it_judges_by_the_mean_evidence_of_each_patch():
+    """Patches are chosen, and the slide is judged, by means over members; written out."""
+    made = committee(**BETTER)
+    x, options = bag(), made.options
+    first, joint = [], []
+    for member in members(made):
+        h = torch.relu(x @ member.reduction.linear.weight.T)
+        z1, z2 = member.classifier.linear(h), member.tier2.classifier.linear(h)
+        first.append(z1)
+        joint.append((1 - options.tier1_share) * z2 + options.tier1_share * z1)
+    z, y = sum(first) / K, sum(joint) / K
+    evidence = z[:, 1] - z[:, 0]
+    group = partition(len(x), 2, options.k, seeded(7))
+    chosen = [
+        j
+        for inside in group
+        for j in sorted(inside.nonzero()[:, 0].tolist(), key=lambda j: -evidence[j])[:3]
+    ]
+    weight = ((y[chosen, 1] - y[chosen, 0]) / options.tau).exp()
+    expected = (weight[:, None] * y[chosen]).sum(0) / weight.sum()
+    said = made.assess(x, [7])
+    torch.testing.assert_close(said.logits[0], expected)
+    torch.testing.assert_close(said.patch_probabilities, z.softmax(1))
+    raised = (evidence / options.tau).exp()
+    torch.testing.assert_close(said.attention, raised / raised.sum())
+
+
+def test_the_mean_of_evidence_is_not_the_mean_of_verdicts():
+    """Averaging before the maximum differs from averaging after it (an `Ensemble`)."""
+    made = committee(**BETTER)
+    after = torch.stack([one.assess(bag(), [7]).logits for one in members(made)]).mean(
+        0
+    )
+    assert not torch.allclose(made.assess(bag(), [7]).logits, after)
+
+
+@each_recipe
+def test_a_member_trains_as_if_alone(options):
+    """Losses add up, and each member's gradients are those it would have by itself."""
+    made = committee(**options).train()
+    x, chance = bag(), seeded(5)
+    losses = made.bag_losses(x, 1, seeded(5))
+    torch.stack(list(losses.values())).sum().backward()
+    totals = dict.fromkeys(losses, 0.0)
+    for member in members(made):
+        own = DMIA(D, 2, alone(**options)).double().train()
+        own.load_state_dict(member.state_dict())
+        for name, loss in own.bag_losses(x, 1, chance).items():
+            totals[name] += loss.item()
+            loss.backward(retain_graph=True)
+        for mine, theirs in zip(own.parameters(), member.parameters(), strict=True):
+            torch.testing.assert_close(theirs.grad, mine.grad)
+    assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(totals)
+
+
+def test_members_begin_apart_and_draw_pseudo_bags_of_their_own():
+    """What makes them wrong about different patches."""
+    made = committee(**BETTER)
+    one, other = (member.reduction.linear.weight for member in members(made)[:2])
+    assert not torch.allclose(one, other)
+    chance = seeded(0)
+    drawn = [member.groups(30, chance) for member in members(made)]
+    assert not drawn[0].equal(drawn[1])
+
+
+def test_committees_of_other_seeds_share_no_member():
+    """Else an ensemble over seeds would count a member twice."""
+    options = PAPER.replace(**{**SMALL, **BETTER})
+    weights = [
+        member.reduction.linear.weight
+        for seed in range(3)
+        for member in members(Committee(D, 2, options, seed))
+    ]
+    assert len({w.detach().numpy().tobytes() for w in weights}) == 3 * K
+
+
+def test_all_members_warm_up_with_the_training():
+    """The share of the training that is done reaches every member."""
+    made = committee(**{**BETTER, "warmup": 0.5}).train()
+    made.progress = 0.25
+    made.bag_losses(bag(), 1, seeded(0))
+    assert [member.sharpness for member in members(made)] == [0.5] * K
+
+
+def test_every_weight_is_clipped_and_optimised_once():
+    """Modules of both tiers cover all members' weights, none twice."""
+    made = committee(**{**BETTER, "attention": "gated"})
+    listed = [
+        weight
+        for modules in made.optimised().values()
+        for module in modules
+        for weight in module.parameters()
+    ]
+    assert len({id(w) for w in listed}) == len(listed) == len(list(made.parameters()))
+
+
+def test_make_dmia_makes_one_model_or_a_committee():
+    """By the number of members; a single model refuses options that have more."""
+    assert isinstance(make_dmia(D, 2, PAPER), DMIA)
+    several = PAPER.replace(members=2)
+    assert isinstance(make_dmia(D, 2, several), Committee)
+    with pytest.raises(ValueError, match="2 members are a Committee"):
+        DMIA(D, 2, several)
+
+
+def test_members_share_the_width_equally():
+    """A width that cannot be shared is refused, naming both numbers."""
+    with pytest.raises(OptionError, match="members=5 does not divide dim=12"):
+        PAPER.replace(dim=12, members=5)
