@@ -25,7 +25,7 @@ from benchmarks.accuracy.cross_validation import (
     cross_validate,
 )
 from benchmarks.accuracy.fitting import NARROW
-from benchmarks.accuracy.record import circumstances, data_folder
+from benchmarks.accuracy.record import circumstances, data_folder, with_earlier
 from benchmarks.accuracy.resampled import corrected_t_test
 
 from coverslip import store
@@ -82,18 +82,18 @@ def told(judged: Judged) -> Judged:
     return judged
 
 
-def compared(results: Sequence[Judged], figure: str) -> list[store.Facts]:
+def compared(results: Sequence[store.Facts], figure: str) -> list[store.Facts]:
     """Return our model against each rival: on each set, and on the mean of all sets.
 
     p values are corrected (Holm) for the number of rivals within a set.
 
     Args:
-        results: All models on all sets, the same folds.
+        results: All models on all sets, the same folds; as `Judged.facts`.
         figure: "accuracy" or "auc".
     """
-    folds = {(r.set, r.model): np.ravel(getattr(r, figure)) for r in results}
-    names = list(dict.fromkeys(r.set for r in results))
-    rivals = [m for m in dict.fromkeys(r.model for r in results) if m != OURS]
+    folds = {(r["set"], r["model"]): np.ravel(r[figure]["folds"]) for r in results}
+    names = list(dict.fromkeys(r["set"] for r in results))
+    rivals = [m for m in dict.fromkeys(r["model"] for r in results) if m != OURS]
     for model in (OURS, *rivals):
         folds["all", model] = np.mean([folds[name, model] for name in names], axis=0)
     rows: list[store.Facts] = []
@@ -119,10 +119,12 @@ def compared(results: Sequence[Judged], figure: str) -> list[store.Facts]:
 
 def main(
     out: Path,
+    *,
     quick: bool = False,
     repeats: int = 2,
     seed: int = 0,
     processes: int = 2,
+    models: Sequence[str] | None = None,
 ) -> store.Facts:
     """Run the benchmark, write its JSON and return it.
 
@@ -132,15 +134,16 @@ def main(
         repeats: How often the bags are dealt into ten folds anew.
         seed: Deals folds, draws weights, order and pseudo-bags.
         processes: How many work at once.
+        models: Only these; the others' rows stay as they are in the file.
     """
     began = time.perf_counter()
-    models = QUICK_MODELS if quick else tuple(MODELS)
+    measured = models or (QUICK_MODELS if quick else tuple(MODELS))
     sets = QUICK_SETS if quick else tuple(FEATURES)
     repeats = 1 if quick else repeats
     plan = (QUICK_PLAN if quick else PLAN).replace(seed=seed)
-    results = run(models, sets, repeats, plan, processes)
+    judged = run(measured, sets, repeats, plan, processes)
     folder = data_folder() / "mil"
-    facts = {
+    facts: store.Facts = {
         "benchmark": "classic sets",
         **circumstances(),
         "seconds": round(time.perf_counter() - began),
@@ -155,9 +158,12 @@ def main(
         "widths": NARROW,
         "partitions": plan.partitions,
         "sets": {name: described(load(folder, name)) for name in sets},
-        "results": [result.facts() for result in results],
-        "comparisons": [*compared(results, "accuracy"), *compared(results, "auc")],
     }
+    rows = [{"commit": facts["commit"], **one.facts()} for one in judged]
+    if models:
+        rows = with_earlier(out, facts, rows)
+    facts["results"] = rows
+    facts["comparisons"] = [*compared(rows, "accuracy"), *compared(rows, "auc")]
     store.write_json(out, facts)
     return facts
 
@@ -176,7 +182,13 @@ def command() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     given = parser.parse_args()
-    main(given.out, given.quick, given.repeats, given.seed, given.processes)
+    main(
+        given.out,
+        quick=given.quick,
+        repeats=given.repeats,
+        seed=given.seed,
+        processes=given.processes,
+    )
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ PAPER_MODEL = {k: v for k, v in PRESETS["paper"].facts().items() if k != "dim"}
 
 RECIPES = (
     Recipe("dmia", "dmia"),
+    Recipe("dmia, one member", "dmia", {"members": 1}),
     Recipe("dmia, paper", "dmia", PAPER_MODEL),
     Recipe("instance_max", "instance_max"),
     Recipe("monotone", "monotone"),

@@ -1,5 +1,6 @@
 """What every result says of how it came about, and where the data lie."""
 
+import json
 import os
 import platform
 import subprocess
@@ -50,3 +51,40 @@ def circumstances() -> store.Facts:
         },
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
     }
+
+
+def with_earlier(
+    out: Path, facts: store.Facts, rows: list[store.Facts]
+) -> list[store.Facts]:
+    """Return new rows among those of an earlier result of the same plan.
+
+    A row takes the place of the earlier one of its kind; each keeps the commit that it
+    was measured at.
+
+    Args:
+        out: The earlier result.
+        facts: The new one, but for its rows: all that is not of `circumstances` is plan.
+        rows: Rows of the models that were measured now.
+
+    Raises:
+        DataError: There is no earlier result, or its plan differs.
+    """
+    if not out.exists():
+        raise DataError(f"{out}: not there: measure every model first")
+    old = store.read_json(out)
+    passing = circumstances().keys() | {"seconds"}
+    plan = {k: v for k, v in json.loads(json.dumps(facts)).items() if k not in passing}
+    other = [key for key, value in plan.items() if old.get(key) != value]
+    if other:
+        raise DataError(
+            f"{out}: made with other {', '.join(other)}: measure every model again"
+        )
+    new = {_kind(row): row for row in rows}
+    return [
+        new.get(_kind(row), {"commit": old["commit"], **row}) for row in old["results"]
+    ]
+
+
+def _kind(row: store.Facts) -> tuple[str, str]:
+    """Return what a row is about: a set or a test, and the model."""
+    return row.get("set") or row["test"], row["model"]

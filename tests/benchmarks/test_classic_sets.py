@@ -119,7 +119,7 @@ def test_we_are_compared_with_each_rival_on_each_set_and_on_all():
         judged("mean", 0.4, "two"),
         judged("max", 0.7, "two"),
     ]
-    rows = classic_sets.compared(results, "accuracy")
+    rows = classic_sets.compared([one.facts() for one in results], "accuracy")
     found = {(row["set"], row["rival"]): row for row in rows}
     assert found["one", "mean"]["mean"] == pytest.approx(0.1)
     assert found["two", "mean"]["mean"] == pytest.approx(0.3)

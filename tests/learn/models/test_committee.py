@@ -15,6 +15,7 @@ D, K = 6, 3
 SMALL: dict[str, Any] = {
     "dim": 12,
     "members": K,
+    "view": 0.5,
     "attention_dim": 5,
     "tier2_attention_dim": 5,
     "n_pseudo_bags": 2,
@@ -75,7 +76,7 @@ def alone(**options: object) -> DMIAOptions:
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_of_one_member_it_says_what_that_member_says(options, n_classes):
     """With K = 1 nothing is averaged: losses, verdict and maps are DMIA's."""
-    made = committee(n_classes, **{**options, "members": 1})
+    made = committee(n_classes, **{**options, "members": 1, "view": 1.0})
     (one,) = members(made)
     x = bag()
     ours, theirs = made.assess(x, [0, 1, 2]), one.assess(x, [0, 1, 2])
@@ -92,8 +93,8 @@ def test_it_judges_by_the_mean_evidence_of_each_patch():
     made = committee(**BETTER)
     x, options = bag(), made.options
     first, joint = [], []
-    for member in members(made):
-        h = torch.relu(x @ member.reduction.linear.weight.T)
+    for member, view in zip(members(made), made.views, strict=True):
+        h = torch.relu((x * view) @ member.reduction.linear.weight.T)
         z1, z2 = member.classifier.linear(h), member.tier2.classifier.linear(h)
         first.append(z1)
         joint.append((1 - options.tier1_share) * z2 + options.tier1_share * z1)
@@ -125,16 +126,16 @@ def test_the_mean_of_evidence_is_not_the_mean_of_verdicts():
 
 @each_recipe
 def test_a_member_trains_as_if_alone(options):
-    """Losses add up, and each member's gradients are those it would have by itself."""
+    """Losses add up, and a member's gradients are those it would have by itself."""
     made = committee(**options).train()
     x, chance = bag(), seeded(5)
     losses = made.bag_losses(x, 1, seeded(5))
     torch.stack(list(losses.values())).sum().backward()
     totals = dict.fromkeys(losses, 0.0)
-    for member in members(made):
+    for member, view in zip(members(made), made.views, strict=True):
         own = DMIA(D, 2, alone(**options)).double().train()
         own.load_state_dict(member.state_dict())
-        for name, loss in own.bag_losses(x, 1, chance).items():
+        for name, loss in own.bag_losses(x * view, 1, chance).items():
             totals[name] += loss.item()
             loss.backward(retain_graph=True)
         for mine, theirs in zip(own.parameters(), member.parameters(), strict=True):
@@ -161,6 +162,28 @@ def test_committees_of_other_seeds_share_no_member():
         for member in members(Committee(D, 2, options, seed))
     ]
     assert len({w.detach().numpy().tobytes() for w in weights}) == 3 * K
+
+
+def test_each_member_sees_a_share_of_the_features_of_its_own():
+    """Half of the features each, not the same half, and the spread of sums is kept."""
+    made = Committee(40, 2, PAPER.replace(**SMALL), seed=1)
+    assert (made.views > 0).sum(dim=1).tolist() == [20] * K
+    assert not made.views[0].equal(made.views[1])
+    assert made.views.square().mean().item() == pytest.approx(1)
+    x = torch.randn(9, 40, generator=seeded(2))
+    blind = torch.where(made.views[0] > 0, x, 100.0)
+    part = slice(0, 12 // K)
+    torch.testing.assert_close(made.reduce(blind)[:, part], made.reduce(x)[:, part])
+    assert not torch.allclose(made.reduce(blind), made.reduce(x))
+
+
+def test_what_members_see_comes_back_with_the_weights():
+    """The views are in the state, so a loaded model sees what it was trained to see."""
+    options = PAPER.replace(**SMALL)
+    made, other = Committee(D, 2, options, seed=1), Committee(D, 2, options, seed=2)
+    assert not made.views.equal(other.views)
+    other.load_state_dict(made.state_dict())
+    assert made.views.equal(other.views)
 
 
 def test_all_members_warm_up_with_the_training():

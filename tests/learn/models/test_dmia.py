@@ -654,6 +654,8 @@ def test_senseless_options_are_refused(wrong):
 
 
 LITERAL: dict[str, Any] = {
+    "members": 1,
+    "view": 1.0,
     "dim": 512,
     "residual_blocks": 0,
     "dropout": 0.0,

@@ -31,8 +31,9 @@ def bag(n: int, seed: int = 0) -> Tensor:
 
 
 def small(name: str, n_classes: int = 2, seed: int = 0) -> MILModel:
-    """Return a small model."""
-    return build(name, D, n_classes, entry(name).options(dim=16), seed)
+    """Return a small model; of a committee two members that see everything."""
+    more = {"members": 2, "view": 1.0} if name == "dmia" else {}
+    return build(name, D, n_classes, entry(name).options(dim=16, **more), seed)
 
 
 def total(model: MILModel, x: Tensor, label: int, seed: int = 0) -> Tensor:

@@ -1,15 +1,15 @@
 """DMIA-MIL as a committee: members that learn apart and judge together.
 
-    h^1 .. h^K  = the members' reductions of x_j, dim / K values each
+    h^1 .. h^K  = ReLU(W^k (v^k * x_j)), dim / K values each    v^k: the features k sees
     L           = sum_k L^k                    each member's own losses, partition and tokens
     z_j         = mean_k z^k_j                 tier 1, per patch
     e_j         = mean_k e^k_j                 evidence, by which patches are selected
     o           = sum_t softmax_t(evidence of y / tau) y_t,  y_t = mean_k y^k_t
 
 A slide's maximum is decided by the one patch that a model is most wrong about. Members
-that began with other weights and saw other pseudo-bags are wrong about other patches, so
-evidence is averaged patch by patch, before anything is pooled; averaging the members'
-verdicts afterwards (`ensemble`) keeps each member's worst patch. A committee is as wide
+that see other features (Ho 1998, "The random subspace method") and other pseudo-bags are
+wrong about other patches, so evidence is averaged patch by patch, before anything is
+pooled; averaging verdicts afterwards (`ensemble`) keeps each member's worst patch. A committee is as wide
 as one model: K members of dim / K are reduced by one product.
 """
 
@@ -45,12 +45,17 @@ def make_dmia(
 class Committee(MILModel):
     """Several DMIA-MIL over the same bags, whose evidence is averaged.
 
+    `views` (K, D) has, for each member, 0 where it is blind and 1 / sqrt(share) where it
+    sees: sums over what is seen keep their spread. It travels in the checkpoint.
+
     Args:
         in_dim: Length of a feature, D.
         n_classes: Number of classes, C.
         options: The method's options; `members` divides `dim`.
-        seed: Draws every member's initial weights.
+        seed: Draws every member's initial weights, and what it sees.
     """
+
+    views: Tensor
 
     def __init__(
         self, in_dim: int, n_classes: int, options: DMIAOptions, seed: int = 0
@@ -62,6 +67,10 @@ class Committee(MILModel):
         self.members = nn.ModuleList(
             DMIA(in_dim, n_classes, own, seed * count + k) for k in range(count)
         )
+        chance = torch.Generator().manual_seed(seed)
+        drawn = torch.rand(count, in_dim, generator=chance).argsort(dim=1)  # (K, D)
+        seen = drawn < max(1, round(options.view * in_dim))
+        self.register_buffer("views", seen / seen.float().mean().sqrt())
 
     @property
     def _members(self) -> list[DMIA]:
@@ -105,7 +114,12 @@ class Committee(MILModel):
         """Map features (n, D) to all members' h, side by side: (n, dim)."""
         x = self.standardise(x)  # (n, D)
         reductions = [member.reduction for member in self._members]
-        weight = torch.cat([own.linear.weight for own in reductions])  # (dim, D)
+        weight = torch.cat(
+            [
+                own.linear.weight * view
+                for own, view in zip(reductions, self.views, strict=True)
+            ]
+        )  # (dim, D)
         h = self._apart(torch.relu(F.linear(x, weight)))
         return at_least_fp32(
             torch.cat(

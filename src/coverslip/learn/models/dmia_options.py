@@ -14,7 +14,10 @@ class DMIAOptions(Options):
 
     dim: int = Field(512, ge=1, description="length of the reduced features")
     members: int = Field(
-        4, ge=1, description="members K of a committee, of dim / K features each"
+        8, ge=1, description="members K of a committee, of dim / K features each"
+    )
+    view: float = Field(
+        0.5, gt=0, le=1, description="share of the features that a member sees"
     )
     residual_blocks: int = Field(
         0, ge=0, description="residual blocks in the reduction"
@@ -97,6 +100,7 @@ class DMIAOptions(Options):
 
 PAPER = DMIAOptions(
     members=1,
+    view=1.0,
     attention="exponential",
     tau=1.0,
     warmup=0.0,

@@ -43,6 +43,7 @@ class DTFDOptions(Options):
         return DMIAOptions(
             dim=self.dim,
             members=1,
+            view=1.0,
             residual_blocks=self.residual_blocks,
             dropout=self.dropout,
             attention="gated",

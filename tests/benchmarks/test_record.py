@@ -1,0 +1,36 @@
+"""A result can be measured anew for one model, and says which commit each row is of."""
+
+import pytest
+from benchmarks.accuracy.record import circumstances, with_earlier
+
+from coverslip.errors import DataError
+from coverslip.store import write_json
+
+
+def row(model, value, **more):
+    """Return a row of a result."""
+    return {"set": "one", "model": model, "value": value, **more}
+
+
+def test_new_rows_take_the_place_of_the_old_ones(tmp_path):
+    """Other models' rows stay, with the commit that they were measured at."""
+    out, plan = tmp_path / "result.json", {"seeds": [0, 1]}
+    old = {**circumstances(), "commit": "first", **plan, "seconds": 9}
+    write_json(out, {**old, "results": [row("dmia", 1), row("mean", 2)]})
+    rows = with_earlier(
+        out, {**circumstances(), **plan, "seconds": 1}, [row("dmia", 3, commit="now")]
+    )
+    assert rows == [
+        row("dmia", 3, commit="now"),
+        {"commit": "first", **row("mean", 2)},
+    ]
+
+
+def test_rows_of_another_plan_do_not_mix(tmp_path):
+    """Other seeds, other epochs: then every model has to be measured again."""
+    out = tmp_path / "result.json"
+    with pytest.raises(DataError, match="not there: measure every model first"):
+        with_earlier(out, {"seeds": [0]}, [])
+    write_json(out, {"commit": "a", "seeds": [0], "results": []})
+    with pytest.raises(DataError, match="made with other seeds"):
+        with_earlier(out, {"seeds": [0, 1]}, [])
