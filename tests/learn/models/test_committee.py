@@ -8,7 +8,7 @@ from torch import Tensor
 
 from coverslip.errors import OptionError
 from coverslip.learn.models.committee import Committee, make_dmia
-from coverslip.learn.models.dmia import DMIA, PAPER, DMIAOptions
+from coverslip.learn.models.dmia import DMIA, PAPER
 from coverslip.learn.models.pseudobags import canonical_order, partition
 
 D, K = 6, 3
@@ -63,13 +63,17 @@ def committee(n_classes: int = 2, **options: object) -> Committee:
 
 
 def members(made: Committee) -> list[DMIA]:
-    """Return its members."""
-    return [member for member in made.members if isinstance(member, DMIA)]
-
-
-def alone(**options: object) -> DMIAOptions:
-    """Return the same options, of one model of a member's width."""
-    return PAPER.replace(**{**SMALL, **options, "dim": 12 // K, "members": 1})
+    """Return its members, each a model of its own with its share of the weights."""
+    options = made.options
+    own = options.replace(dim=options.dim // options.members, members=1)
+    each = []
+    for k in range(options.members):
+        one = DMIA(made.in_dim, made.n_classes, own).to(made.views.dtype)
+        with torch.no_grad():
+            for name, weight in made.members.named_parameters():
+                one.get_parameter(name).copy_(weight[k])
+        each.append(one.train(made.training))
+    return each
 
 
 @each_recipe
@@ -132,14 +136,12 @@ def test_a_member_trains_as_if_alone(options):
     losses = made.bag_losses(x, 1, seeded(5))
     torch.stack(list(losses.values())).sum().backward()
     totals = dict.fromkeys(losses, 0.0)
-    for member, view in zip(members(made), made.views, strict=True):
-        own = DMIA(D, 2, alone(**options)).double().train()
-        own.load_state_dict(member.state_dict())
-        for name, loss in own.bag_losses(x * view, 1, chance).items():
+    for k, (one, view) in enumerate(zip(members(made), made.views, strict=True)):
+        for name, loss in one.bag_losses(x * view, 1, chance).items():
             totals[name] += loss.item()
             loss.backward(retain_graph=True)
-        for mine, theirs in zip(own.parameters(), member.parameters(), strict=True):
-            torch.testing.assert_close(theirs.grad, mine.grad)
+        for name, weight in made.members.named_parameters():
+            torch.testing.assert_close(weight.grad[k], one.get_parameter(name).grad)
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(totals)
 
 
@@ -149,7 +151,7 @@ def test_members_begin_apart_and_draw_pseudo_bags_of_their_own():
     one, other = (member.reduction.linear.weight for member in members(made)[:2])
     assert not torch.allclose(one, other)
     chance = seeded(0)
-    drawn = [member.groups(30, chance) for member in members(made)]
+    drawn = [made.members.groups(30, chance) for _ in range(K)]
     assert not drawn[0].equal(drawn[1])
 
 
@@ -172,9 +174,8 @@ def test_each_member_sees_a_share_of_the_features_of_its_own():
     assert made.views.square().mean().item() == pytest.approx(1)
     x = torch.randn(9, 40, generator=seeded(2))
     blind = torch.where(made.views[0] > 0, x, 100.0)
-    part = slice(0, 12 // K)
-    torch.testing.assert_close(made.reduce(blind)[:, part], made.reduce(x)[:, part])
-    assert not torch.allclose(made.reduce(blind), made.reduce(x))
+    torch.testing.assert_close(made.reduce(blind)[0], made.reduce(x)[0])
+    assert not torch.allclose(made.reduce(blind)[1], made.reduce(x)[1])
 
 
 def test_what_members_see_comes_back_with_the_weights():
@@ -191,7 +192,7 @@ def test_all_members_warm_up_with_the_training():
     made = committee(**{**BETTER, "warmup": 0.5}).train()
     made.progress = 0.25
     made.bag_losses(bag(), 1, seeded(0))
-    assert [member.sharpness for member in members(made)] == [0.5] * K
+    assert made.members.sharpness == 0.5
 
 
 def test_every_weight_is_clipped_and_optimised_once():
@@ -204,6 +205,21 @@ def test_every_weight_is_clipped_and_optimised_once():
         for weight in module.parameters()
     ]
     assert len({id(w) for w in listed}) == len(listed) == len(list(made.parameters()))
+
+
+def test_members_drop_features_of_their_own():
+    """Dropout in training is drawn for each member, from the slide's generator alone."""
+    made = committee(**{**BETTER, "dropout": 0.5}).train()
+    losses = [made.bag_losses(bag(), 1, seeded(s))["tier1"].item() for s in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+    same = {"dropout": 0.5, "view": 1.0, "n_pseudo_bags": 1}
+    alike = committee(**{**BETTER, **same}).train()
+    with torch.no_grad():
+        for weight in alike.members.parameters():
+            weight.copy_(weight[:1].expand_as(weight))
+    alike.bag_losses(bag(), 1, seeded(0))["tier2"].backward()
+    slopes = alike.members.tier2.classifier.linear.weight.grad
+    assert not torch.allclose(slopes[0], slopes[1])
 
 
 def test_make_dmia_makes_one_model_or_a_committee():

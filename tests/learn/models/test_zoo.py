@@ -30,10 +30,15 @@ def bag(n: int, seed: int = 0) -> Tensor:
     return 2 * torch.randn(n, D, generator=seeded(seed))
 
 
-def small(name: str, n_classes: int = 2, seed: int = 0) -> MILModel:
-    """Return a small model; of a committee two members that see everything."""
+def small_options(name: str) -> Options:
+    """Return options of a small model; a committee's two members see everything."""
     more = {"members": 2, "view": 1.0} if name == "dmia" else {}
-    return build(name, D, n_classes, entry(name).options(dim=16, **more), seed)
+    return entry(name).options(dim=16, **more)
+
+
+def small(name: str, n_classes: int = 2, seed: int = 0) -> MILModel:
+    """Return a small model."""
+    return build(name, D, n_classes, small_options(name), seed)
 
 
 def total(model: MILModel, x: Tensor, label: int, seed: int = 0) -> Tensor:
@@ -150,7 +155,7 @@ def test_a_model_comes_back_from_disk_as_it_was(name, n_classes, tmp_path):
     """Options, statistics and weights survive, to the last bit."""
     model = small(name, n_classes, seed=3)
     model.standardise.set(torch.full((D,), 0.5), torch.full((D,), 2.0))
-    options = entry(name).options(dim=16).facts()
+    options = small_options(name).facts()
     classes = tuple("abc"[:n_classes])
     card = ModelCard(name, options, D, classes, features={})
     again, _ = load_model(save_model(tmp_path, model, card))

@@ -11,13 +11,18 @@ that see other features (Ho 1998, "The random subspace method") and other pseudo
 wrong about other patches, so evidence is averaged patch by patch, before anything is
 pooled; averaging verdicts afterwards (`ensemble`) keeps each member's worst patch. A committee is as wide
 as one model: K members of dim / K are reduced by one product.
+
+Members lie side by side: each weight is one tensor (K, ...), and `vmap` calls each small
+operation once for all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call, vmap
 
 from coverslip.learn.models.attention import EvidenceClassifier
 from coverslip.learn.models.dmia import DMIA, Tier1
@@ -45,14 +50,16 @@ def make_dmia(
 class Committee(MILModel):
     """Several DMIA-MIL over the same bags, whose evidence is averaged.
 
-    `views` (K, D) has, for each member, 0 where it is blind and 1 / sqrt(share) where it
-    sees: sums over what is seen keep their spread. It travels in the checkpoint.
-
     Args:
         in_dim: Length of a feature, D.
         n_classes: Number of classes, C.
         options: The method's options; `members` divides `dim`.
         seed: Draws every member's initial weights, and what it sees.
+
+    Attributes:
+        members: One DMIA, each of whose weights is K members' (K, ...).
+        views: For each member (K, D), 0 where it is blind and 1 / sqrt(share) where it
+            sees, so that sums over what is seen keep their spread.
     """
 
     views: Tensor
@@ -64,46 +71,47 @@ class Committee(MILModel):
         self.options = options
         count = options.members
         own = options.replace(dim=options.dim // count, members=1)
-        self.members = nn.ModuleList(
-            DMIA(in_dim, n_classes, own, seed * count + k) for k in range(count)
-        )
+        each = [DMIA(in_dim, n_classes, own, seed * count + k) for k in range(count)]
+        self.members = each[0]
+        for name, _ in list(self.members.named_parameters()):
+            whole = torch.stack([member.get_parameter(name) for member in each])
+            place, _, last = name.rpartition(".")
+            setattr(self.members.get_submodule(place), last, nn.Parameter(whole))
         chance = torch.Generator().manual_seed(seed)
         drawn = torch.rand(count, in_dim, generator=chance).argsort(dim=1)  # (K, D)
         seen = drawn < max(1, round(options.view * in_dim))
         self.register_buffer("views", seen / seen.float().mean().sqrt())
 
-    @property
-    def _members(self) -> list[DMIA]:
-        return [member for member in self.members if isinstance(member, DMIA)]
-
     def optimised(self) -> dict[str, list[nn.Module]]:
-        """Return the modules of tier 1 and of tier 2, of all members."""
-        each = [member.optimised() for member in self._members]
-        return {tier: [m for own in each for m in own[tier]] for tier in each[0]}
+        """Return the modules of tier 1 and of tier 2, each of all members."""
+        return self.members.optimised()
 
     def bag_losses(
         self, x: Tensor, label: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Return the members' losses, each name's sum: a member trains as if alone."""
-        totals: dict[str, Tensor] = {}
-        for member, h in zip(self._members, self._apart(self.reduce(x)), strict=True):
-            member.progress = self.progress
-            for name, loss in member.losses_from(h, label, generator).items():
-                totals[name] = totals[name] + loss if name in totals else loss
-        return totals
+        """Return the members' losses, each name's sum: a member learns as if alone."""
+        self.members.progress = self.progress
+        drawn = [self.members.groups(len(x), generator) for _ in self.views]
+        groups = torch.stack(drawn).to(x.device)  # (K, M, n)
+        h = self.reduce(x)  # (K, n, dim / K)
+
+        def learn(member: DMIA, h: Tensor, groups: Tensor) -> dict[str, Tensor]:
+            return member.losses_from(h, groups, label, generator)
+
+        losses: dict[str, Tensor] = self._all(learn, h, groups)  # (K,) each
+        return {name: loss.sum() for name, loss in losses.items()}
 
     def assess(self, x: Tensor, partitions: Sequence[int]) -> BagOutput:
         """Judge a bag by the mean evidence; arguments and result as `DMIA.assess`."""
-        lead = self._members[0]
-        members = lead.seeded_groups(len(x), partitions).to(x.device)  # (R, M, n)
-        groups = members.flatten(0, 1)  # (R M, n)
-        h = self.reduce(x)  # (n, dim)
+        members = self.members.seeded_groups(len(x), partitions)  # (R, M, n)
+        groups = members.flatten(0, 1).to(x.device)  # (R M, n)
+        h = self.reduce(x)  # (K, n, dim / K)
         with full_precision(h):
             first = self.tier1(h, groups)
-            tokens = lead.tokens(first, groups)  # (R M, T, dim)
-            tokens = tokens.reshape(len(members), -1, h.shape[1])  # (R, M T, dim)
+            tokens = self.members.tokens(first, groups)  # (R M, T, dim)
+            tokens = tokens.reshape(len(members), -1, tokens.shape[-1])  # (R, M T, dim)
             o = self.verdict(tokens)  # (R, C)
-            whole = lead.weigh(first.e, groups.new_ones(1, len(x)))  # (1, n)
+            whole = self.members.weigh(first.e, groups.new_ones(1, len(x)))  # (1, n)
         return BagOutput(
             logits=o,
             attention=whole[0],
@@ -111,50 +119,66 @@ class Committee(MILModel):
         )
 
     def reduce(self, x: Tensor) -> Tensor:
-        """Map features (n, D) to all members' h, side by side: (n, dim)."""
-        x = self.standardise(x)  # (n, D)
-        reductions = [member.reduction for member in self._members]
-        weight = torch.cat(
-            [
-                own.linear.weight * view
-                for own, view in zip(reductions, self.views, strict=True)
-            ]
-        )  # (dim, D)
-        h = self._apart(torch.relu(F.linear(x, weight)))
-        return at_least_fp32(
-            torch.cat(
-                [own.blocks(part) for own, part in zip(reductions, h, strict=True)], 1
-            )
-        )  # (n, dim)
+        """Map features (n, D) to each member's h (K, n, dim / K), by one product."""
+        reduction = self.members.reduction
+        weight = reduction.linear.weight * self.views.unsqueeze(1)  # (K, dim / K, D)
+        h = F.linear(self.standardise(x), weight.flatten(0, 1)).relu()  # (n, dim)
+        h = h.reshape(len(x), len(self.views), -1).transpose(0, 1)  # (K, n, dim / K)
+        if self.options.residual_blocks:
+            h = self._all(lambda member, h: member.reduction.blocks(h), h)
+        return at_least_fp32(h)
 
     def tier1(self, h: Tensor, groups: Tensor) -> Tier1:
-        """Return tier 1 of the committee: its evidence is the members' mean.
+        """Return tier 1 of the committee: evidence is the members' mean, h lies abreast.
 
         Args:
-            h: All members' reduced features (n, dim).
+            h: The members' reduced features (K, n, dim / K).
             groups: Pseudo-bags, bool (G, n).
         """
-        each = [
-            member.tier1(part, groups)
-            for member, part in zip(self._members, self._apart(h), strict=True)
-        ]
-        z, b, e = (
-            torch.stack(same).mean(0)
-            for same in zip(*((own.z, own.b, own.e) for own in each), strict=True)
-        )  # (n, C), (C,), (heads, n)
-        alpha = self._members[0].weigh(e, groups)  # (G, n)
+
+        def look(member: DMIA, h: Tensor) -> tuple[Tensor, Tensor]:
+            return member.evidence(h)
+
+        z, e = (each.mean(0) for each in self._all(look, h))  # (n, C), (heads, n)
+        b = self.members.classifier.linear.bias.mean(0)  # (C,)
+        abreast = h.transpose(0, 1).flatten(1)  # (n, dim)
+        alpha = self.members.weigh(e, groups)  # (G, n)
         s = alpha @ z  # (G, C): classifiers are linear and weights sum to one
-        return Tier1(h, z, b, e, alpha, alpha @ h, s)
+        return Tier1(abreast, z, b, e, alpha, alpha @ abreast, s)
 
     def verdict(self, tokens: Tensor) -> Tensor:
         """Return the slide's logits (R, C) from its tokens (R, T, dim)."""
-        pairs = list(zip(self._members, self._apart(tokens), strict=True))
-        tier2 = self._members[0].tier2
+        shape = *tokens.shape[:-1], len(self.views), -1
+        apart = tokens.reshape(shape).movedim(-2, 0)  # (K, R, T, dim / K)
+        tier2 = self.members.tier2
         if isinstance(tier2, EvidenceClassifier):
-            said = torch.stack([member.judge(part) for member, part in pairs])
+            said = self._all(lambda member, t: member.judge(t), apart)  # (K, R, T, C)
             return tier2.pool(said.mean(0))  # (R, C)
-        return torch.stack([member.verdict(part) for member, part in pairs]).mean(0)
+        verdicts = self._all(lambda member, t: member.verdict(t), apart)  # (K, R, C)
+        mean: Tensor = verdicts.mean(0)
+        return mean
 
-    def _apart(self, h: Tensor) -> tuple[Tensor, ...]:
-        """Return each member's part (..., dim / K) of h (..., dim)."""
-        return h.tensor_split(len(self.members), dim=-1)
+    def _all(self, do: Callable[..., Any], *what: Tensor) -> Any:  # noqa: ANN401 - whatever `do` returns
+        """Let each member `do(member, its part of what)`; results are (K, ...)."""
+        weights: dict[str, Tensor] = {
+            f"member.{k}": w for k, w in self.members.named_parameters()
+        }
+        doing = _Doing(self.members, do)
+
+        def one(weights: dict[str, Tensor], *part: Tensor) -> Any:  # noqa: ANN401 - as above
+            return functional_call(doing, weights, part)
+
+        return vmap(one, randomness="different")(weights, *what)
+
+
+class _Doing(nn.Module):
+    """A member and something to do with it, as `functional_call` wants it."""
+
+    def __init__(self, member: DMIA, do: Callable[..., Any]) -> None:
+        super().__init__()
+        self.member = member
+        self.do = do
+
+    def forward(self, *part: Tensor) -> Any:  # noqa: ANN401 - whatever `do` returns
+        """Do it."""
+        return self.do(self.member, *part)

@@ -133,13 +133,13 @@ class DMIA(MILModel):
         back, so L1 moves only tier 1 and L2 only tier 2: one backward of the sum and
         then both optimisers' steps is the same update, number for number.
         """
-        return self.losses_from(self.reduce(x), label, generator)
+        members = self.groups(len(x), generator).to(x.device)  # (M, n)
+        return self.losses_from(self.reduce(x), members, label, generator)
 
     def losses_from(
-        self, h: Tensor, label: int, generator: torch.Generator
+        self, h: Tensor, members: Tensor, label: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Return the losses of a bag from its reduced features h (n, dim)."""
-        members = self.groups(len(h), generator).to(h.device)  # (M, n)
+        """Return the losses from reduced features h (n, dim) and pseudo-bags (M, n)."""
         with full_precision(h):
             first = self.tier1(h, members, generator)
             tokens = self.tokens(first, members)  # (M, T, dim)
@@ -230,12 +230,16 @@ class DMIA(MILModel):
             members: Pseudo-bags, bool (G, n).
             generator: Draws dropout of the aggregated features, in training.
         """
-        z = self.classifier(h)  # (n, C)
-        e = self.attention(z if self._attends_to_logits else h)  # (K, n)
+        z, e = self.evidence(h)  # (n, C), (K, n)
         alpha = self.weigh(e, members)  # (G, n)
         f = alpha @ h  # (G, dim)
         s = self.classifier(f, generator)  # (G, C)
         return Tier1(h, z, self.classifier.linear.bias, e, alpha, f, s)
+
+    def evidence(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits (n, C) and raw attention scores (K, n) of patches h."""
+        z = self.classifier(h)  # (n, C)
+        return z, self.attention(z if self._attends_to_logits else h)
 
     @property
     def sharpness(self) -> float:
