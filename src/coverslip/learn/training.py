@@ -122,6 +122,7 @@ class Trainer:
                 [p for module in modules for p in module.parameters()],
                 lr=self.options.lr,
                 weight_decay=self.options.weight_decay,
+                fused=True,
             )
             for name, modules in self._modules.items()
         }
