@@ -81,15 +81,13 @@ def fit(
         part: Numbers of the bags to train on; all without.
     """
     wanted = set(range(len(examples)) if part is None else part)
-    entries = model.optimised().values()
-    modules = [module for entry in entries for module in entry]
     optimisers = [
         torch.optim.Adam(
             [p for module in entry for p in module.parameters()],
             weight_decay=options.weight_decay,
             fused=True,
         )
-        for entry in entries
+        for entry in model.optimised().values()
     ]
     model.train()
     for epoch in range(options.epochs):
@@ -102,8 +100,7 @@ def fit(
             model.zero_grad()
             loss = _loss(model, examples[i], _chance(options.seed, epoch, i + 1))
             loss.backward()  # type: ignore[no-untyped-call] # torch's own
-            for module in modules:
-                nn.utils.clip_grad_norm_(module.parameters(), options.clip)
+            model.clip(options.clip)
             for optimiser in optimisers:
                 optimiser.step()
     return model.eval()
@@ -164,19 +161,20 @@ class _Stack:
         stacked, self._buffers = stack_module_state(self._models)
         self._weights = {name: w.detach() for name, w in stacked.items()}
         self._leaves: dict[str, Tensor] = {}
-        self._modules: list[slice] = []
+        self._abreast = models[0].abreast
+        self._modules: list[list[slice]] = []
         parts = self._names()
         self._flat = torch.cat(
             [stacked[name].detach().flatten(1) for part in parts for name in part], 1
         )
         end = 0
         for part in parts:
-            start = end
+            self._modules.append([])
             for name in part:
                 columns = slice(end, end := end + stacked[name][0].numel())
+                self._modules[-1].append(columns)
                 leaf = self._flat[:, columns].view(stacked[name].shape)
                 self._leaves[name] = leaf.requires_grad_()
-            self._modules.append(slice(start, end))
         self._first = torch.zeros_like(self._flat)  # (K, P)
         self._second = torch.zeros_like(self._flat)  # (K, P)
         self._steps = torch.zeros(len(models), 1)  # (K, 1)
@@ -218,10 +216,15 @@ class _Stack:
 
         Rates are (K, 1); so is `active`, 1 or 0.
         """
-        for columns in self._modules:
-            part = gradient[:, columns]  # (K, p)
-            norm = part.norm(dim=1, keepdim=True)  # (K, 1)
-            part.mul_((self._options.clip / (norm + 1e-6)).clamp(max=1))
+        for module in self._modules:
+            parts = [
+                gradient[:, columns].unflatten(1, (self._abreast, -1))
+                for columns in module
+            ]  # (K, abreast, p) each, views of the gradient
+            norm = torch.stack([part.norm(dim=2) for part in parts]).norm(dim=0)
+            scale = (self._options.clip / (norm + 1e-6)).clamp(max=1)  # (K, abreast)
+            for part in parts:
+                part.mul_(scale.unsqueeze(2))
         gradient.add_(self._flat, alpha=self._options.weight_decay)
         self._steps += active
         steps = self._steps.clamp(min=1)  # (K, 1)

@@ -4,10 +4,10 @@ Every model has the same width, the same epochs and the same search: the pairs o
 learning rate and weight decay in `SEARCH`, each tried once on seed 0, of which
 validation chooses (by AUC, ties by loss). Validation also chooses whether attention or
 patch probabilities tell where the tumour is. Then five seeds are trained, each on bags
-of its own, and the test bags are read, once.
+of its own, and the test bags are read; nothing is chosen on them.
 
-Figures are means over seeds. Their intervals, and those of paired differences, come
-from drawing test bags and seeds again, the same for both models (`Drawn`).
+Figures are means over seeds. Their intervals, and those of paired differences, count
+what varies with the test bags and with the seed, the same for both models (`interval`).
 
     python -m benchmarks.accuracy.real_tissue --out FILE [--quick]
 """

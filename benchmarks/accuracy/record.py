@@ -80,9 +80,10 @@ def with_earlier(
             f"{out}: made with other {', '.join(other)}: measure every model again"
         )
     new = {_kind(row): row for row in rows}
-    return [
-        new.get(_kind(row), {"commit": old["commit"], **row}) for row in old["results"]
+    kept = [
+        new.pop(_kind(row), {"commit": old["commit"], **row}) for row in old["results"]
     ]
+    return [*kept, *new.values()]
 
 
 def _kind(row: store.Facts) -> tuple[str, str]:

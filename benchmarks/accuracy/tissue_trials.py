@@ -2,7 +2,8 @@
 
 A trial's seed draws its training and validation bags, the first weights, the order and
 the pseudo-bags. The test bags are the same for all. A trial that is in the folder of
-trials already is read from there, so an interrupted benchmark goes on.
+trials already is read from there, so an interrupted benchmark goes on; it says which
+commit it was trained at. After a change of a model's code remove its trials.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from benchmarks.accuracy.record import circumstances
 from benchmarks.accuracy.tissue_bags import BAGS, DRAW, Pool, TissueBag, draw_bags
 from safetensors.torch import load, save
 
@@ -94,7 +96,7 @@ def train_trial(pool: Pool, trial: Trial, folder: Path) -> store.Facts:
     """Train, unless it was done, and keep the model.
 
     Returns:
-        `val` (see `look`), the best epoch, and seconds.
+        `val` (see `look`), the best epoch, the commit, and seconds.
     """
     path = folder / f"{trial.key}.json"
     if path.exists():
@@ -123,6 +125,7 @@ def train_trial(pool: Pool, trial: Trial, folder: Path) -> store.Facts:
     with store.writing(path.with_suffix(".safetensors")) as part_file:
         part_file.write_bytes(save(model.state_dict()))
     facts: store.Facts = {
+        "commit": circumstances()["commit"],
         "epoch": trainer.progress.best[2] if trainer.progress.best else None,
         "val": look(model, val, drawn["val"]),
         "seconds": time.perf_counter() - start,

@@ -13,16 +13,19 @@ def row(model, value, **more):
 
 
 def test_new_rows_take_the_place_of_the_old_ones(tmp_path):
-    """Other models' rows stay, with the commit that they were measured at."""
+    """Other models' rows stay, with the commit they were measured at; new ones join."""
     out, plan = tmp_path / "result.json", {"seeds": [0, 1]}
     old = {**circumstances(), "commit": "first", **plan, "seconds": 9}
     write_json(out, {**old, "results": [row("dmia", 1), row("mean", 2)]})
     rows = with_earlier(
-        out, {**circumstances(), **plan, "seconds": 1}, [row("dmia", 3, commit="now")]
+        out,
+        {**circumstances(), **plan, "seconds": 1},
+        [row("dmia", 3, commit="now"), row("new", 4, commit="now")],
     )
     assert rows == [
         row("dmia", 3, commit="now"),
         {"commit": "first", **row("mean", 2)},
+        row("new", 4, commit="now"),
     ]
 
 

@@ -41,7 +41,7 @@ def trainer(options=None, *, seed=0, train=None, val=None, **model_options):
     """Return a training of a small model on easy slides."""
     train = train or slides(12, 0)
     val = slides(6, 1) if val is None else val
-    chosen = entry("dmia").options(dim=16, **model_options)
+    chosen = entry("dmia").options(**{"dim": 16, "members": 1, **model_options})
     model = build("dmia", 6, 2, chosen, seed=seed)
     mean, deviation = feature_statistics(item.bag for item in train)
     model.standardise.set(torch.from_numpy(mean), torch.from_numpy(deviation))

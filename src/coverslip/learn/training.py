@@ -18,7 +18,6 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 from sklearn.metrics import roc_auc_score
-from torch import nn
 
 from coverslip.errors import DataError, LabelError
 from coverslip.learn.bags import Bag, bag_coords, bag_tensor
@@ -116,7 +115,6 @@ class Trainer:
         self.device = choose_device(self.options.device)
         self.model = model.to(self.device)
         self.train, self.val = train, val
-        self._modules = self.model.optimised()
         self.optimisers = {
             name: torch.optim.Adam(
                 [p for module in modules for p in module.parameters()],
@@ -124,7 +122,7 @@ class Trainer:
                 weight_decay=self.options.weight_decay,
                 fused=True,
             )
-            for name, modules in self._modules.items()
+            for name, modules in self.model.optimised().items()
         }
         self.progress = Progress(0, [], None, {}, 0)
         self._always = self.options.always * self.options.epochs
@@ -188,10 +186,9 @@ class Trainer:
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call] # torch's own
-        for name, modules in self._modules.items():
-            for module in modules:
-                nn.utils.clip_grad_norm_(module.parameters(), self.options.clip)
-            self.optimisers[name].step()
+        self.model.clip(self.options.clip)
+        for optimiser in self.optimisers.values():
+            optimiser.step()
         return {name: loss.detach().cpu() for name, loss in losses.items()}
 
     def _arithmetic(self) -> Any:  # noqa: ANN401 - one of two context managers

@@ -197,9 +197,10 @@ def _intervals(
 ) -> dict[str, Interval]:
     """Return the interval of each figure that has one; they count cases."""
     intervals = {"accuracy": rate_interval(right, cases)}
+    scores = chances[:, 1] if chances.shape[1] == 2 else chances
+    if len(set(labels.tolist())) > 1:
+        intervals["auc"] = auc_interval(labels, scores, cases)
     if chances.shape[1] == 2:
-        if len(set(labels.tolist())) == 2:
-            intervals["auc"] = auc_interval(labels, chances[:, 1], cases)
         for number, name in ((1, "sensitivity"), (0, "specificity")):
             own = np.flatnonzero(labels == number).tolist()
             if own:

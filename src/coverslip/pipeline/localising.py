@@ -162,10 +162,12 @@ def froc_of_detections(
         OutputError: A result cannot be written.
     """
     options = options or FrocOptions()
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder: give a study or one of detections")
     if options.lesion_mpp is None:
         raise DataError(
-            f"{folder}: detections do not say how large a pixel is: give lesion_mpp, for "
-            "CAMELYON16 0.243"
+            f"{folder}: detections do not say how large a pixel is: give --lesion-mpp "
+            "(lesion_mpp), for CAMELYON16 0.243"
         )
     files = {store.slide_id_of(path): path for path in sorted(folder.glob("*.csv"))}
     if missing := sorted(set(only) - files.keys()):

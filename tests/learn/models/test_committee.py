@@ -92,30 +92,66 @@ def test_of_one_member_it_says_what_that_member_says(options, n_classes):
     )
 
 
-def test_it_judges_by_the_mean_evidence_of_each_patch():
-    """Patches are chosen, and the slide is judged, by means over members; written out."""
-    made = committee(**BETTER)
-    x, options = bag(), made.options
-    first, joint = [], []
-    for member, view in zip(members(made), made.views, strict=True):
-        h = torch.relu((x * view) @ member.reduction.linear.weight.T)
-        z1, z2 = member.classifier.linear(h), member.tier2.classifier.linear(h)
-        first.append(z1)
-        joint.append((1 - options.tier1_share) * z2 + options.tier1_share * z1)
-    z, y = sum(first) / K, sum(joint) / K
-    evidence = z[:, 1] - z[:, 0]
-    group = partition(len(x), 2, options.k, seeded(7))
-    chosen = [
-        j
-        for inside in group
-        for j in sorted(inside.nonzero()[:, 0].tolist(), key=lambda j: -evidence[j])[:3]
+@each_recipe
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_it_judges_by_the_mean_logits_of_each_patch(options, n_classes):
+    """Patches are chosen, and the slide judged, by means over members; in plain loops."""
+    made = committee(n_classes, **options)
+    x, how = bag(), made.options
+    each = list(zip(members(made), made.views, strict=True))
+    h = [one.reduce(x * view) for one, view in each]
+    z = (
+        sum(one.classifier.linear(own) for (one, _), own in zip(each, h, strict=True))
+        / K
+    )
+    b = sum(one.classifier.linear.bias for one, _ in each) / K
+    scorer = each[0][0].attention
+    if how.attention in {"margin", "exponential"}:
+        e = scorer(z)[0]
+    else:
+        e = (
+            sum(one.attention(own)[0] for (one, _), own in zip(each, h, strict=True))
+            / K
+        )
+    tokens = [[] for _ in each]  # of each member, its view of the same patches
+    for inside in partition(len(x), 2, made.members.k_min, seeded(7)):
+        j = inside.nonzero()[:, 0]
+        alpha = ((e[j] - e[j].max()) / how.tau).exp()
+        alpha = alpha / alpha.sum()
+        if how.selection == "afs":
+            for own, mine in zip(tokens, h, strict=True):
+                own.append(alpha @ mine[j])
+            continue
+        score = alpha
+        if how.score == "cam":
+            brought = alpha[:, None] * (z[j] - b)
+            target = 1 if n_classes == 2 else int((alpha @ z[j]).argmax())
+            score = brought.softmax(1)[:, target]
+        ranked = j[score.argsort(descending=True, stable=True)].tolist()
+        low = ranked[-how.k :] if how.selection == "maxmins" else []
+        for t in ranked[: how.k] + low:
+            for own, mine in zip(tokens, h, strict=True):
+                own.append(mine[t])
+    judged = [
+        (one, torch.stack(own)) for (one, _), own in zip(each, tokens, strict=True)
     ]
-    weight = ((y[chosen, 1] - y[chosen, 0]) / options.tau).exp()
-    expected = (weight[:, None] * y[chosen]).sum(0) / weight.sum()
+    if how.tier2 == "gated":
+        expected = sum(one.tier2(own) for one, own in judged) / K
+    else:
+        w = how.tier1_share
+        y = (
+            sum(
+                (1 - w) * one.tier2.classifier.linear(own)
+                + w * one.classifier.linear(own)
+                for one, own in judged
+            )
+            / K
+        )
+        expected = each[0][0].tier2.pool(y)
     said = made.assess(x, [7])
     torch.testing.assert_close(said.logits[0], expected)
     torch.testing.assert_close(said.patch_probabilities, z.softmax(1))
-    raised = (evidence / options.tau).exp()
+    raised = ((e - e.max()) / how.tau).exp()
     torch.testing.assert_close(said.attention, raised / raised.sum())
 
 
@@ -143,6 +179,23 @@ def test_a_member_trains_as_if_alone(options):
         for name, weight in made.members.named_parameters():
             torch.testing.assert_close(weight.grad[k], one.get_parameter(name).grad)
     assert {name: loss.item() for name, loss in losses.items()} == pytest.approx(totals)
+
+
+def test_a_member_is_clipped_by_itself():
+    """One member's steep slope leaves the others' as they are."""
+    made = committee(**BETTER).train()
+    made.bag_losses(bag(), 1, seeded(5))["tier1"].backward()
+    weights = [p for p in made.parameters() if p.grad is not None]
+    with torch.no_grad():
+        for weight in weights:
+            weight.grad[0] *= 1e6
+    before = [weight.grad.clone() for weight in weights]
+    made.clip(1e3)
+    for weight, was in zip(weights, before, strict=True):
+        torch.testing.assert_close(weight.grad[1:], was[1:])
+    for module in made.members.reduction, made.members.classifier:
+        first = torch.cat([p.grad[0].flatten() for p in module.parameters()])
+        assert first.norm().item() == pytest.approx(1e3, rel=1e-6)
 
 
 def test_members_begin_apart_and_draw_pseudo_bags_of_their_own():

@@ -3,7 +3,7 @@
     h^1 .. h^K  = ReLU(W^k (v^k * x_j)), dim / K values each    v^k: the features k sees
     L           = sum_k L^k                    each member's own losses, partition and tokens
     z_j         = mean_k z^k_j                 tier 1, per patch
-    e_j         = mean_k e^k_j                 evidence, by which patches are selected
+    e_j         = evidence of z_j              by which patches are selected; of gates the mean
     o           = sum_t softmax_t(evidence of y / tau) y_t,  y_t = mean_k y^k_t
 
 A slide's maximum is decided by the one patch that a model is most wrong about. Members
@@ -69,7 +69,7 @@ class Committee(MILModel):
     ) -> None:
         super().__init__(in_dim, n_classes)
         self.options = options
-        count = options.members
+        self.abreast = count = options.members
         own = options.replace(dim=options.dim // count, members=1)
         each = [DMIA(in_dim, n_classes, own, seed * count + k) for k in range(count)]
         self.members = each[0]
@@ -135,11 +135,13 @@ class Committee(MILModel):
             h: The members' reduced features (K, n, dim / K).
             groups: Pseudo-bags, bool (G, n).
         """
-
-        def look(member: DMIA, h: Tensor) -> tuple[Tensor, Tensor]:
-            return member.evidence(h)
-
-        z, e = (each.mean(0) for each in self._all(look, h))  # (n, C), (heads, n)
+        z = self._all(lambda member, h: member.classifier(h), h).mean(0)  # (n, C)
+        if self.members.attends_to_logits:
+            e: Tensor = self.members.attention(z)  # (1, n)
+        else:
+            e = self._all(lambda member, h: member.attention(h), h).mean(
+                0
+            )  # (heads, n)
         b = self.members.classifier.linear.bias.mean(0)  # (C,)
         abreast = h.transpose(0, 1).flatten(1)  # (n, dim)
         alpha = self.members.weigh(e, groups)  # (G, n)

@@ -119,7 +119,7 @@ class DMIA(MILModel):
     def optimised(self) -> dict[str, list[nn.Module]]:
         """Return tier 1 (reduction, classifier, attention's scorer) and tier 2."""
         tier1 = [self.reduction, self.classifier]
-        if not self._attends_to_logits:
+        if not self.attends_to_logits:
             tier1.append(self.attention)
         return {"tier1": tier1, "tier2": [self.tier2]}
 
@@ -201,18 +201,20 @@ class DMIA(MILModel):
 
     def groups(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw the pseudo-bags of a slide of n patches: bool (M, n)."""
-        return partition(n, self.options.n_pseudo_bags, self._k_min, generator)
+        return partition(n, self.options.n_pseudo_bags, self.k_min, generator)
 
     def seeded_groups(self, n: int, seeds: Sequence[int]) -> Tensor:
         """Return the pseudo-bags that R seeds stand for: bool (R, M, n)."""
-        return partitions(n, self.options.n_pseudo_bags, self._k_min, seeds)
+        return partitions(n, self.options.n_pseudo_bags, self.k_min, seeds)
 
     @property
-    def _k_min(self) -> int:
+    def k_min(self) -> int:
+        """The fewest patches of a pseudo-bag."""
         return patches_needed(self.options.selection, self.options.k)
 
     @property
-    def _attends_to_logits(self) -> bool:
+    def attends_to_logits(self) -> bool:
+        """Whether tier 1's attention reads the logits of patches, not their features."""
         return isinstance(self.attention, ExponentialAttention | MarginAttention)
 
     def reduce(self, x: Tensor) -> Tensor:
@@ -230,16 +232,12 @@ class DMIA(MILModel):
             members: Pseudo-bags, bool (G, n).
             generator: Draws dropout of the aggregated features, in training.
         """
-        z, e = self.evidence(h)  # (n, C), (K, n)
+        z = self.classifier(h)  # (n, C)
+        e = self.attention(z if self.attends_to_logits else h)  # (K, n)
         alpha = self.weigh(e, members)  # (G, n)
         f = alpha @ h  # (G, dim)
         s = self.classifier(f, generator)  # (G, C)
         return Tier1(h, z, self.classifier.linear.bias, e, alpha, f, s)
-
-    def evidence(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits (n, C) and raw attention scores (K, n) of patches h."""
-        z = self.classifier(h)  # (n, C)
-        return z, self.attention(z if self._attends_to_logits else h)
 
     @property
     def sharpness(self) -> float:

@@ -50,6 +50,8 @@ class MILModel(nn.Module, ABC):
         n_classes: Number of classes, C.
 
     Attributes:
+        abreast: How many models lie side by side, as the first axis of each weight;
+            gradients are clipped for each by itself.
         progress: Share of the training that is done, 0 to 1, for losses that change on
             the way; whoever trains sets it before each epoch.
     """
@@ -58,6 +60,7 @@ class MILModel(nn.Module, ABC):
         super().__init__()
         self.in_dim = in_dim
         self.n_classes = n_classes
+        self.abreast = 1
         self.progress = 1.0
         self.standardise = Standardise(in_dim)
 
@@ -74,6 +77,21 @@ class MILModel(nn.Module, ABC):
         Every trained parameter is in exactly one module and every module has some;
         gradients are clipped module by module.
         """
+
+    @torch.no_grad()
+    def clip(self, limit: float) -> None:
+        """Scale gradients down to a norm of at most `limit`, module by module."""
+        for modules in self.optimised().values():
+            for module in modules:
+                slopes = [p.grad for p in module.parameters() if p.grad is not None]
+                if not slopes:
+                    continue
+                parts = [slope.reshape(self.abreast, -1) for slope in slopes]
+                norms = [part.norm(dim=1) for part in parts]  # (abreast,) each
+                norm = torch.stack(norms).norm(dim=0)  # (abreast,)
+                scale = (limit / (norm + 1e-6)).clamp(max=1)  # as PyTorch's clipping
+                for part in parts:
+                    part.mul_(scale.unsqueeze(1))
 
     @abstractmethod
     def assess(self, x: Tensor, partitions: Sequence[int]) -> BagOutput:
