@@ -137,7 +137,9 @@ def test_detections_without_a_scale_or_of_no_slide_are_refused(
 ):
     """Nothing is guessed, and an empty folder is no result."""
     out = tmp_path / "out"
-    with pytest.raises(DataError, match="give lesion_mpp"):
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        froc_of_detections(elsewhere / "nowhere", truth, out)
+    with pytest.raises(DataError, match="give --lesion-mpp"):
         froc_of_detections(elsewhere, truth, out)
     options = FrocOptions(lesion_mpp=0.243)
     with pytest.raises(DataError, match=r"no SLIDE\.csv"):
