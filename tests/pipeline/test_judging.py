@@ -131,6 +131,26 @@ def test_one_class_alone_is_judged_without_auc(toy):
     assert "AUC nan" in judged.sentence("test")
 
 
+def test_three_classes_have_an_interval_of_the_auc_too(toy, tmp_path):
+    """It is that of the mean of each class against the rest."""
+    ids = [f"toy_{number:03d}" for number in range(16)]
+    table = tmp_path / "three.csv"
+    lines = [f"{slide},{'abc'[i % 3]}" for i, slide in enumerate(ids)]
+    table.write_text("\n".join(["slide_id,label", *lines]))
+    cohort = open_cohort(toy.features, read_labels(table))
+    rng = np.random.default_rng(0)
+    chances = rng.dirichlet(np.ones(3), 16) / 2 + np.eye(3)[np.arange(16) % 3] / 4
+    predictions = [
+        said(slide, *chance / chance.sum())
+        for slide, chance in zip(ids, chances, strict=True)
+    ]
+    card = ModelCard("dmia", {}, 4, ("a", "b", "c"), {})
+    judged = judge(predictions, cohort, card)
+    interval = judged.intervals["auc"]
+    assert interval.low < judged.metrics.auc < interval.high
+    assert interval.value == pytest.approx(judged.metrics.auc)
+
+
 def test_the_threshold_is_the_models(toy):
     """Accuracy is counted at the threshold that validation chose."""
     cohort = open_cohort(toy.features, read_labels(toy.labels))
