@@ -62,15 +62,15 @@ def with_earlier(
     was measured at.
 
     Args:
-        out: The earlier result.
+        out: The earlier result, if there is one.
         facts: The new one, but for its rows: all that is not of `circumstances` is plan.
         rows: Rows of the models that were measured now.
 
     Raises:
-        DataError: There is no earlier result, or its plan differs.
+        DataError: The plan of the earlier result differs.
     """
     if not out.exists():
-        raise DataError(f"{out}: not there: measure every model first")
+        return rows
     old = store.read_json(out)
     passing = circumstances().keys() | {"seconds"}
     plan = {k: v for k, v in json.loads(json.dumps(facts)).items() if k not in passing}
