@@ -84,7 +84,7 @@ class DMIAOptions(Options):
         if self.dim % self.members:
             raise OptionError(
                 f"DMIAOptions: members={self.members} does not divide dim={self.dim}: "
-                "each member has as many features as another"
+                "use a multiple, or members=1"
             )
         return self
 
