@@ -1,7 +1,9 @@
 """Which model is trained, under which name, with which options."""
 
+import click
 import pytest
 
+from coverslip.cli import cli
 from coverslip.cli.learn import options_from, plan_from, train
 from coverslip.errors import OptionError
 from coverslip.learn.models.zoo import MODELS
@@ -9,7 +11,9 @@ from coverslip.learn.models.zoo import MODELS
 
 def given(*words):
     """Return what click makes of the words after `train STUDY`."""
-    return train.make_context("train", ["study", *words]).params
+    # as under `coverslip`: click keeps a command's help option from its first context
+    above = click.Context(cli, info_name="coverslip", **cli.context_settings)
+    return train.make_context("train", ["study", *words], parent=above).params
 
 
 def test_help_lists_every_model():
