@@ -158,9 +158,9 @@ def test_it_judges_by_the_mean_logits_of_each_patch(options, n_classes):
 def test_the_mean_of_evidence_is_not_the_mean_of_verdicts():
     """Averaging before the maximum differs from averaging after it (an `Ensemble`)."""
     made = committee(**BETTER)
-    after = torch.stack([one.assess(bag(), [7]).logits for one in members(made)]).mean(
-        0
-    )
+    pairs = zip(members(made), made.views, strict=True)
+    verdicts = [one.assess(bag() * view, [7]).logits for one, view in pairs]
+    after = torch.stack(verdicts).mean(0)
     assert not torch.allclose(made.assess(bag(), [7]).logits, after)
 
 

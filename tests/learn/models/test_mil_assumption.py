@@ -11,11 +11,11 @@ from benchmarks.accuracy.unit_tests import PLAN, TESTS, measure
 
 from coverslip.learn.models.zoo import MODELS
 
-FOLLOWS = (0.0, 0.3)
+FOLLOWS = (0.0, 0.2)
 """It has learnt, and the forbidden rule puts the unit test upside down."""
-WAVERS = (0.3, 0.95)
+WAVERS = (0.2, 0.95)
 """It has learnt, and something else besides."""
-PASSES = (0.85, 1.0)
+PASSES = (0.95, 1.0)
 """It has learnt, and the forbidden rule does not mislead it."""
 UNLEARNT = None
 """It has not learnt its training bags, so the test says nothing of it."""
@@ -23,7 +23,7 @@ UNLEARNT = None
 RECORDED = {
     "dmia": (PASSES, UNLEARNT, UNLEARNT),
     "mean": (FOLLOWS, WAVERS, UNLEARNT),
-    "max": (FOLLOWS, FOLLOWS, PASSES),
+    "max": (FOLLOWS, FOLLOWS, WAVERS),
     "instance_max": (PASSES, UNLEARNT, UNLEARNT),
     "abmil": (FOLLOWS, FOLLOWS, UNLEARNT),
     "gated_abmil": (FOLLOWS, FOLLOWS, UNLEARNT),
@@ -56,6 +56,7 @@ def test_answers_are_as_recorded(name, test):
     epochs, bags = (6, 800) if (test, recorded) == ("SC", PASSES) else (3, 200)
     plan = PLAN.replace(epochs=epochs)
     alike, unit_test = measure(test, name, 0, plan, training_bags=bags, test_bags=100)
-    assert (alike > 0.9) == (recorded is not UNLEARNT)
+    learnt = 0.95 if test == "SC" else 0.9
+    assert (alike > learnt) == (recorded is not UNLEARNT)
     low, high = recorded or (0, 1)
     assert low <= unit_test <= high

@@ -8,9 +8,9 @@
 
 A slide's maximum is decided by the one patch that a model is most wrong about. Members
 that see other features (Ho 1998, "The random subspace method") and other pseudo-bags are
-wrong about other patches, so evidence is averaged patch by patch, before anything is
-pooled; averaging verdicts afterwards (`ensemble`) keeps each member's worst patch. A committee is as wide
-as one model: K members of dim / K are reduced by one product.
+wrong about other patches, so logits are averaged patch by patch, before anything is
+pooled; averaging verdicts afterwards (`ensemble`) keeps each member's worst patch. A
+committee is as wide as one model: K members of dim / K are reduced by one product.
 
 Members lie side by side: each weight is one tensor (K, ...), and `vmap` calls each small
 operation once for all of them.
@@ -129,7 +129,7 @@ class Committee(MILModel):
         return at_least_fp32(h)
 
     def tier1(self, h: Tensor, groups: Tensor) -> Tier1:
-        """Return tier 1 of the committee: evidence is the members' mean, h lies abreast.
+        """Return tier 1 of the committee: logits are means, features lie abreast.
 
         Args:
             h: The members' reduced features (K, n, dim / K).
@@ -139,9 +139,8 @@ class Committee(MILModel):
         if self.members.attends_to_logits:
             e: Tensor = self.members.attention(z)  # (1, n)
         else:
-            e = self._all(lambda member, h: member.attention(h), h).mean(
-                0
-            )  # (heads, n)
+            scores = self._all(lambda member, h: member.attention(h), h)
+            e = scores.mean(0)  # (heads, n)
         b = self.members.classifier.linear.bias.mean(0)  # (C,)
         abreast = h.transpose(0, 1).flatten(1)  # (n, dim)
         alpha = self.members.weigh(e, groups)  # (G, n)
