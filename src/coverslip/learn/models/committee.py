@@ -27,7 +27,7 @@ from torch.func import functional_call, vmap
 from coverslip.learn.models.attention import EvidenceClassifier
 from coverslip.learn.models.dmia import DMIA, Tier1
 from coverslip.learn.models.dmia_options import DMIAOptions
-from coverslip.learn.models.layers import at_least_fp32, full_precision
+from coverslip.learn.models.layers import at_least_fp32
 from coverslip.learn.models.model import BagOutput, MILModel
 
 
@@ -103,20 +103,7 @@ class Committee(MILModel):
 
     def assess(self, x: Tensor, partitions: Sequence[int]) -> BagOutput:
         """Judge a bag by the mean evidence; arguments and result as `DMIA.assess`."""
-        members = self.members.seeded_groups(len(x), partitions)  # (R, M, n)
-        groups = members.flatten(0, 1).to(x.device)  # (R M, n)
-        h = self.reduce(x)  # (K, n, dim / K)
-        with full_precision(h):
-            first = self.tier1(h, groups)
-            tokens = self.members.tokens(first, groups)  # (R M, T, dim)
-            tokens = tokens.reshape(len(members), -1, tokens.shape[-1])  # (R, M T, dim)
-            o = self.verdict(tokens)  # (R, C)
-            whole = self.members.weigh(first.e, groups.new_ones(1, len(x)))  # (1, n)
-        return BagOutput(
-            logits=o,
-            attention=whole[0],
-            patch_probabilities=first.z.softmax(dim=-1),
-        )
+        return self.members.assess_by(self, x, partitions)
 
     def reduce(self, x: Tensor) -> Tensor:
         """Map features (n, D) to each member's h (K, n, dim / K), by one product."""
@@ -128,12 +115,12 @@ class Committee(MILModel):
             h = self._all(lambda member, h: member.reduction.blocks(h), h)
         return at_least_fp32(h)
 
-    def tier1(self, h: Tensor, groups: Tensor) -> Tier1:
+    def tier1(self, h: Tensor, members: Tensor) -> Tier1:
         """Return tier 1 of the committee: logits are means, features lie abreast.
 
         Args:
             h: The members' reduced features (K, n, dim / K).
-            groups: Pseudo-bags, bool (G, n).
+            members: Pseudo-bags, bool (G, n).
         """
         z = self._all(lambda member, h: member.classifier(h), h).mean(0)  # (n, C)
         if self.members.attends_to_logits:
@@ -143,7 +130,7 @@ class Committee(MILModel):
             e = scores.mean(0)  # (heads, n)
         b = self.members.classifier.linear.bias.mean(0)  # (C,)
         abreast = h.transpose(0, 1).flatten(1)  # (n, dim)
-        alpha = self.members.weigh(e, groups)  # (G, n)
+        alpha = self.members.weigh(e, members)  # (G, n)
         s = alpha @ z  # (G, C): classifiers are linear and weights sum to one
         return Tier1(abreast, z, b, e, alpha, alpha @ abreast, s)
 

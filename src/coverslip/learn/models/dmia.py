@@ -22,7 +22,7 @@ it (docs/benchmarks.md). The preset with `attention="gated", score="cam"` is DTF
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -79,6 +79,19 @@ class Tier1(NamedTuple):
     """Aggregated features (G, dim)."""
     s: Tensor
     """Pseudo-bag logits (G, C)."""
+
+
+class Tiers(Protocol):
+    """What a verdict is made by."""
+
+    def reduce(self, x: Tensor) -> Tensor:
+        """Map features (n, D) to reduced ones."""
+
+    def tier1(self, h: Tensor, members: Tensor) -> Tier1:
+        """Look at reduced features in pseudo-bags, bool (G, n)."""
+
+    def verdict(self, tokens: Tensor) -> Tensor:
+        """Return the slide's logits (R, C) from its tokens (R, T, dim)."""
 
 
 class DMIA(MILModel):
@@ -168,14 +181,18 @@ class DMIA(MILModel):
         `attention` is tier 1's with the whole slide as one pseudo-bag, and
         `patch_probabilities` is the softmax of the instance logits z.
         """
+        return self.assess_by(self, x, partitions)
+
+    def assess_by(self, by: Tiers, x: Tensor, partitions: Sequence[int]) -> BagOutput:
+        """Judge a bag by tiers that may be several members'; the rest is one's own."""
         members = self.seeded_groups(len(x), partitions).to(x.device)  # (R, M, n)
         groups = members.flatten(0, 1)  # (R M, n)
-        h = self.reduce(x)  # (n, dim)
+        h = by.reduce(x)  # (n, dim), or of each member
         with full_precision(h):
-            first = self.tier1(h, groups)
+            first = by.tier1(h, groups)
             tokens = self.tokens(first, groups)  # (R M, T, dim)
-            tokens = tokens.reshape(len(members), -1, h.shape[1])  # (R, M T, dim)
-            o = self.verdict(tokens)  # (R, C)
+            tokens = tokens.reshape(len(members), -1, tokens.shape[-1])  # (R, M T, dim)
+            o = by.verdict(tokens)  # (R, C)
             whole = self.weigh(first.e, groups.new_ones(1, len(x)))  # (1, n)
         return BagOutput(
             logits=o,
