@@ -25,7 +25,12 @@ from benchmarks.accuracy.cross_validation import (
     cross_validate,
 )
 from benchmarks.accuracy.fitting import NARROW
-from benchmarks.accuracy.record import circumstances, data_folder, with_earlier
+from benchmarks.accuracy.record import (
+    circumstances,
+    data_folder,
+    earlier_rows,
+    merged,
+)
 from benchmarks.accuracy.resampled import corrected_t_test
 
 from coverslip import store
@@ -141,12 +146,10 @@ def main(
     sets = QUICK_SETS if quick else tuple(FEATURES)
     repeats = 1 if quick else repeats
     plan = (QUICK_PLAN if quick else PLAN).replace(seed=seed)
-    judged = run(measured, sets, repeats, plan, processes)
     folder = data_folder() / "mil"
     facts: store.Facts = {
         "benchmark": "classic sets",
         **circumstances(),
-        "seconds": round(time.perf_counter() - began),
         "seed": seed,
         "repeats": repeats,
         "folds": FOLDS,
@@ -159,9 +162,12 @@ def main(
         "partitions": plan.partitions,
         "sets": {name: described(load(folder, name)) for name in sets},
     }
-    rows = [{"commit": facts["commit"], **one.facts()} for one in judged]
-    if models:
-        rows = with_earlier(out, facts, rows)
+    earlier = earlier_rows(out, facts) if models else []
+    judged = run(measured, sets, repeats, plan, processes)
+    rows = merged(
+        earlier, [{"commit": facts["commit"], **one.facts()} for one in judged]
+    )
+    facts["seconds"] = round(time.perf_counter() - began)
     facts["results"] = rows
     facts["comparisons"] = [*compared(rows, "accuracy"), *compared(rows, "auc")]
     store.write_json(out, facts)

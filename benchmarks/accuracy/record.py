@@ -53,37 +53,35 @@ def circumstances() -> store.Facts:
     }
 
 
-def with_earlier(
-    out: Path, facts: store.Facts, rows: list[store.Facts]
-) -> list[store.Facts]:
-    """Return new rows among those of an earlier result of the same plan.
+def earlier_rows(out: Path, facts: store.Facts) -> list[store.Facts]:
+    """Return the rows of an earlier result of the same plan; none if there is none.
 
-    A row takes the place of the earlier one of its kind; each keeps the commit that it
-    was measured at.
+    Each says which commit it was measured at.
 
     Args:
-        out: The earlier result, if there is one.
-        facts: The new one, but for its rows: all that is not of `circumstances` is plan.
-        rows: Rows of the models that were measured now.
+        out: The earlier result.
+        facts: The new one, without rows: all that is not of `circumstances` is plan.
 
     Raises:
         DataError: The plan of the earlier result differs.
     """
     if not out.exists():
-        return rows
+        return []
     old = store.read_json(out)
-    passing = circumstances().keys() | {"seconds"}
+    passing = circumstances().keys()
     plan = {k: v for k, v in json.loads(json.dumps(facts)).items() if k not in passing}
     other = [key for key, value in plan.items() if old.get(key) != value]
     if other:
         raise DataError(
             f"{out}: made with other {', '.join(other)}: measure every model again"
         )
+    return [{"commit": old["commit"], **row} for row in old["results"]]
+
+
+def merged(earlier: list[store.Facts], rows: list[store.Facts]) -> list[store.Facts]:
+    """Return rows, each new one in the place of the earlier one of its kind, or last."""
     new = {_kind(row): row for row in rows}
-    kept = [
-        new.pop(_kind(row), {"commit": old["commit"], **row}) for row in old["results"]
-    ]
-    return [*kept, *new.values()]
+    return [*(new.pop(_kind(row), row) for row in earlier), *new.values()]
 
 
 def _kind(row: store.Facts) -> tuple[str, str]:

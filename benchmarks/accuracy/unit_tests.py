@@ -35,7 +35,7 @@ from benchmarks.accuracy.fitting import (
     small,
     standardise,
 )
-from benchmarks.accuracy.record import circumstances, with_earlier
+from benchmarks.accuracy.record import circumstances, earlier_rows, merged
 
 from coverslip import store
 from coverslip.judge.metrics import auc
@@ -246,11 +246,9 @@ def main(
     seeds = SEEDS[:1] if quick else SEEDS
     plan = PLAN.replace(epochs=PLAN.epochs // 2) if quick else PLAN
     bags = QUICK_BAGS if quick else TRAINING_BAGS
-    rows = run(models or tuple(MODELS), seeds, plan, bags, processes)
     facts: store.Facts = {
         "benchmark": "MIL unit tests",
         **circumstances(),
-        "seconds": round(time.perf_counter() - began),
         "seeds": list(seeds),
         "bags": {"training": bags, "test": TEST_BAGS},
         "training": {
@@ -260,8 +258,12 @@ def main(
         "widths": NARROW,
         "partitions": plan.partitions,
     }
-    rows = [{"commit": facts["commit"], **row} for row in rows]
-    facts["results"] = with_earlier(out, facts, rows) if models else rows
+    earlier = earlier_rows(out, facts) if models else []
+    rows = run(models or tuple(MODELS), seeds, plan, bags, processes)
+    facts["seconds"] = round(time.perf_counter() - began)
+    facts["results"] = merged(
+        earlier, [{"commit": facts["commit"], **row} for row in rows]
+    )
     store.write_json(out, facts)
     return facts
 

@@ -1,7 +1,7 @@
 """A result can be measured anew for one model, and says which commit each row is of."""
 
 import pytest
-from benchmarks.accuracy.record import circumstances, with_earlier
+from benchmarks.accuracy.record import circumstances, earlier_rows, merged
 
 from coverslip.errors import DataError
 from coverslip.store import write_json
@@ -17,12 +17,9 @@ def test_new_rows_take_the_place_of_the_old_ones(tmp_path):
     out, plan = tmp_path / "result.json", {"seeds": [0, 1]}
     old = {**circumstances(), "commit": "first", **plan, "seconds": 9}
     write_json(out, {**old, "results": [row("dmia", 1), row("mean", 2)]})
-    rows = with_earlier(
-        out,
-        {**circumstances(), **plan, "seconds": 1},
-        [row("dmia", 3, commit="now"), row("new", 4, commit="now")],
-    )
-    assert rows == [
+    earlier = earlier_rows(out, {**circumstances(), **plan})
+    new = [row("dmia", 3, commit="now"), row("new", 4, commit="now")]
+    assert merged(earlier, new) == [
         row("dmia", 3, commit="now"),
         {"commit": "first", **row("mean", 2)},
         row("new", 4, commit="now"),
@@ -32,7 +29,7 @@ def test_new_rows_take_the_place_of_the_old_ones(tmp_path):
 def test_rows_of_another_plan_do_not_mix(tmp_path):
     """Other seeds, other epochs: then every model has to be measured again."""
     out = tmp_path / "result.json"
-    assert with_earlier(out, {"seeds": [0]}, [row("dmia", 1)]) == [row("dmia", 1)]
+    assert earlier_rows(out, {"seeds": [0]}) == []
     write_json(out, {"commit": "a", "seeds": [0], "results": []})
     with pytest.raises(DataError, match="made with other seeds"):
-        with_earlier(out, {"seeds": [0, 1]}, [])
+        earlier_rows(out, {"seeds": [0, 1]})
