@@ -206,16 +206,19 @@ def write_runs(
         "slide_id",
         "split",
         "label",
+        "predicted",
         "probability_normal",
         "probability_tumor",
         "threshold",
     ]
+    classes = ("normal", "tumor")
     for row in rows:
         table = [
             {
                 "slide_id": f"test_{i:03d}",
                 "split": "test",
-                "label": ("normal", "tumor")[label],
+                "label": classes[label],
+                "predicted": classes[int(p >= row["threshold"])],
                 "probability_normal": f"{1 - p:.6f}",
                 "probability_tumor": f"{p:.6f}",
                 "threshold": f"{row['threshold']:.6f}",
@@ -224,7 +227,7 @@ def write_runs(
                 zip(labels, row["_scores"].mean(axis=1), strict=True)
             )
         ]
-        name = row["name"].replace(", ", "_").lower()
+        name = row["name"].replace(",", "").replace(" ", "_").lower()
         write_csv(folder / name / "predictions.csv", columns, table)
 
 

@@ -10,11 +10,16 @@ from benchmarks.accuracy.tissue_trials import (
     RATES,
     Recipe,
     Trial,
+    bags_of_test,
     found_at,
     look_again,
     read_trial,
     train_trial,
 )
+
+from coverslip.judge.metrics import auc
+from coverslip.pipeline.comparing import compare
+from coverslip.tables import read_csv
 
 BAGS = {"train": 4, "val": 4, "test": 6}
 
@@ -153,6 +158,29 @@ def test_validation_alone_chooses_rates(pool, tmp_path, monkeypatch):
     plan = {"search": ((1e-4, 0.0), (1e-3, 0.0)), "epochs": 1, "bags": BAGS}
     recipes = [Recipe("dmia", "dmia")]
     assert real_tissue.choose(pool, recipes, plan, tmp_path) == {"dmia": (1e-3, 0.0)}
+
+
+def test_coverslip_compare_reads_the_runs_that_are_written(pool, tmp_path):
+    """The seeds' mean predictions come out as they went in, with the bags' labels."""
+    labels = np.array([bag.label for bag in bags_of_test(pool, 40)])
+    rng = np.random.default_rng(4)
+    rows = [
+        {
+            "name": name,
+            "threshold": 0.5,
+            "_scores": 1
+            / (1 + np.exp(-gain * labels[:, None] - rng.normal(size=(40, 2)))),
+        }
+        for name, gain in (("dmia, one member", 2.0), ("mean", 0.0))
+    ]
+    real_tissue.write_runs(tmp_path, pool, rows, 40)
+    runs = [tmp_path / "dmia_one_member", tmp_path / "mean"]
+    compare(runs, tmp_path / "out")
+    for row, said in zip(
+        rows, read_csv(tmp_path / "out" / "comparison.csv"), strict=True
+    ):
+        expected = auc(labels, row["_scores"].mean(axis=1))
+        assert float(said["auc"]) == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_common_width_is_every_models():
