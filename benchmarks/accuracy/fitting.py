@@ -136,7 +136,8 @@ def fit_together(
 
 
 def _loss(model: MILModel, item: Example, chance: torch.Generator) -> Tensor:
-    losses = model.bag_losses(item.x, item.label, chance)
+    x = model.standardise(item.x)  # (n, D)
+    losses = model.bag_losses(x, item.label, chance)
     return torch.stack(list(losses.values())).sum()  # ()
 
 

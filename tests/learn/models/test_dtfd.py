@@ -54,8 +54,9 @@ def looped(model: DTFD, x, groups, distill: str, k: int):
 def test_both_tiers_are_a_plain_loop(distill, k):
     """Losses of both tiers and the slide's logits as written out."""
     model, x = small(distill=distill, k=k, n_pseudo_bags=3), bag(17)
-    members = model.seeded_groups(17, [5])[0]
-    groups = [row.nonzero()[:, 0].tolist() for row in members]
+    drawn = model.seeded_groups(17, [5])
+    rows = zip(drawn.patches[0], drawn.inside[0], strict=True)
+    groups = [patches[inside].tolist() for patches, inside in rows]
     first, o = looped(model, x, groups, distill, k)
     near(model.assess(x, [5]).logits, [o])
     losses = model.bag_losses(x, 1, torch.Generator().manual_seed(5))

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from coverslip.learn.models.key_patches import key_loss
+from coverslip.learn.models.key_patches import key_loss as of_slides
+from coverslip.learn.models.pseudobags import whole
+
+
+def key_loss(z: Tensor, label: int, key_patches: int) -> Tensor:
+    """Return the loss of one slide, ()."""
+    return of_slides(z, whole([len(z)]), torch.tensor([label]), key_patches)[0]
 
 
 def patches(*odds: float) -> Tensor:
@@ -109,3 +115,16 @@ def test_huge_logits_stay_finite():
         loss.backward()
         assert loss.isfinite()
         assert z.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_slides_laid_end_to_end_are_judged_one_by_one(n_classes):
+    """A slide's loss has nothing of its neighbours', whatever their lengths."""
+    sizes, labels = (1, 11, 4, 30), (1, 0, 1, n_classes - 1)
+    z = torch.randn(46, n_classes, generator=torch.Generator().manual_seed(3))
+    found = of_slides(z, whole(sizes), torch.tensor(labels), 3)
+    alone = [
+        key_loss(part, label, 3)
+        for part, label in zip(z.split(sizes), labels, strict=True)
+    ]
+    torch.testing.assert_close(found, torch.stack(alone))

@@ -7,6 +7,7 @@ import torch
 
 from coverslip.learn.models.dmia import DMIA, PAPER
 from coverslip.learn.models.loss_attention import LossAttention, LossAttentionOptions
+from coverslip.learn.models.pseudobags import whole
 from loops import D, bag, cross_entropy, grown, linear, near, reduced, softmax
 
 
@@ -52,6 +53,6 @@ def test_it_is_dmias_first_tier_over_the_whole_slide():
     two_tiers = DMIA(D, 2, options)
     two_tiers.load_state_dict(model.state_dict(), strict=False)
     mine = model.bag_losses(x, 1, torch.Generator())
-    first = two_tiers.tier1(two_tiers.reduce(x), torch.ones(1, 9, dtype=torch.bool))
+    first = two_tiers.tier1(two_tiers.reduce(x), whole([9]))
     near(mine["bag"], cross_entropy(first.s[0].tolist(), 1))
     torch.testing.assert_close(model.assess(x, [0]).attention, first.alpha[0])

@@ -5,7 +5,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coverslip.learn.models.pseudobags import canonical_order, partition, partitions
+from coverslip.learn.models.pseudobags import (
+    canonical_order,
+    partition,
+    partitions,
+    stacked,
+    whole,
+)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -24,29 +30,64 @@ def test_a_partition_covers_each_patch_once_in_near_equal_groups(
     n, wanted, smallest, seed
 ):
     """Each index once; sizes within one; as many groups as k_min allows."""
-    members = partition(n, wanted, smallest, seeded(seed))
-    sizes = members.sum(1)
-    assert (members.sum(0) == 1).all()
-    assert sizes.max() - sizes.min() <= 1
-    assert len(members) == max(1, min(wanted, n // smallest))
-    assert sizes.min() >= min(n, smallest)
-    assert torch.equal(members, partition(n, wanted, smallest, seeded(seed)))
+    bags = partition(n, wanted, smallest, seeded(seed))
+    rows = [row[inside].tolist() for row, inside in zip(*bags, strict=True)]
+    sizes = [len(row) for row in rows]
+    assert sorted(j for row in rows for j in row) == list(range(n))
+    assert all(row == sorted(row) for row in rows)
+    assert max(sizes) - min(sizes) <= 1
+    assert len(rows) == max(1, min(wanted, n // smallest))
+    assert min(sizes) >= min(n, smallest)
+    assert max(sizes) == bags.patches.shape[1]
+    assert (bags.patches[~bags.inside] < n).all()
+    assert torch.equal(
+        bags.patches, partition(n, wanted, smallest, seeded(seed)).patches
+    )
 
 
 def test_groups_are_random():
     """Any two patches share a group as often as chance says: (n/M - 1) / (n - 1)."""
     together = torch.stack(
-        [partition(8, 2, 1, seeded(seed))[:, :2].all(1).any() for seed in range(2000)]
+        [
+            (partition(8, 2, 1, seeded(seed)).patches < 2).sum(1).max() == 2
+            for seed in range(2000)
+        ]
     )
     assert together.float().mean().item() == pytest.approx(3 / 7, abs=0.04)
 
 
 def test_partitions_are_those_of_their_seeds():
     """Each row stack is the partition of its own seed, and seeds differ."""
-    stacked = partitions(20, 4, 1, [5, 6])
-    assert torch.equal(stacked[0], partition(20, 4, 1, seeded(5)))
-    assert torch.equal(stacked[1], partition(20, 4, 1, seeded(6)))
-    assert not torch.equal(stacked[0], stacked[1])
+    several = partitions(20, 4, 1, [5, 6]).patches
+    assert torch.equal(several[0], partition(20, 4, 1, seeded(5)).patches)
+    assert torch.equal(several[1], partition(20, 4, 1, seeded(6)).patches)
+    assert not torch.equal(several[0], several[1])
+
+
+def test_slides_laid_end_to_end_keep_their_patches():
+    """Rows of a later slide begin at its first patch; short rows end in padding."""
+    sizes = (5, 9, 2)
+    slides = whole(sizes)
+    rows = [row[inside].tolist() for row, inside in zip(*slides, strict=True)]
+    assert rows == [list(range(5)), list(range(5, 14)), [14, 15]]
+    assert slides.patches[2].tolist() == [14, 15] + [14] * 7
+    each = [partition(n, 2, 1, seeded(n)) for n in sizes]
+    together = stacked(each, (0, 5, 14))
+    assert together.patches.shape == (3, 2, 5)
+    for number, (one, start) in enumerate(zip(each, (0, 5, 14), strict=True)):
+        for row in range(2):
+            inside = together.inside[number, row]
+            mine = together.patches[number, row][inside] - start
+            assert torch.equal(mine, one.patches[row][one.inside[row]])
+
+
+def test_pooling_is_a_weighted_sum_of_each_row():
+    """Padding has no weight; rows may lie in any shape."""
+    bags = partitions(7, 2, 1, [0, 1, 2])  # (3, 2, 4)
+    weights = torch.rand(bags.inside.shape, generator=seeded(1)) * bags.inside
+    values = torch.randn(7, 5, generator=seeded(2))
+    expected = (weights.unsqueeze(-1) * values[bags.patches]).sum(-2)
+    torch.testing.assert_close(bags.pool(weights, values), expected)
 
 
 def test_coordinates_order_by_y_then_x():

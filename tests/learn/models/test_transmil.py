@@ -76,7 +76,7 @@ def looped(model, x) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_it_is_a_plain_loop(n, n_classes):
     """Logits, loss, attention with the repeated patches' share, and patches."""
-    model, x = model_of(n_classes), bag(n)
+    model, x = model_of(n_classes), bag(n).double()
     want, layer = looped(model, x), model.classifier.linear
     logits = linear(layer, want["tokens"][0])
     said = model.predict(x, [0], torch.arange(2 * n).reshape(n, 2))
@@ -127,7 +127,7 @@ def test_where_patches_lie_matters():
 
 def test_dropout_acts_in_training_only_and_follows_the_generator():
     """Two seeds give two losses, the same seed one, and predictions do not vary."""
-    model, x = model_of(dropout=0.5), bag(9)
+    model, x = model_of(dropout=0.5), bag(9).double()
     one, two, again = (model.bag_losses(x, 1, seeded(s))["bag"] for s in (0, 1, 0))
     assert one == again != two
     assert torch.equal(model.predict(x, [0]).logits, model_of().predict(x, [0]).logits)

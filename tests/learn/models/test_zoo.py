@@ -130,12 +130,37 @@ def test_nothing_but_the_slide_and_the_generator_matters(name):
 def test_features_are_standardised_first(name):
     """Raw features with their statistics are standardised features without."""
     model, x = small(name), bag(12)
+    place = torch.stack([torch.arange(12), torch.zeros(12)], 1)
     expected, loss = model.assess(x, [0]), model.bag_losses(x, 1, seeded(0))
     mean, std = torch.linspace(-1, 1, D), torch.linspace(1, 4, D)
     model.standardise.set(mean, std)
     raw = x * std + mean
-    torch.testing.assert_close(model.assess(raw, [0]).logits, expected.logits)
-    torch.testing.assert_close(model.bag_losses(raw, 1, seeded(0)), loss)
+    said = model.predict(raw, [0], place).logits
+    torch.testing.assert_close(said, expected.logits)
+    torch.testing.assert_close(model.losses(raw, 1, seeded(0), place), loss)
+
+
+@each_kind
+@pytest.mark.parametrize("sizes", [(9, 40, 17), (1, 30, 8), (12,)])
+def test_a_ragged_batch_has_the_mean_of_the_bags_losses(name, n_classes, sizes):
+    """Losses and gradients of several bags in one call are those of each alone."""
+    model = small(name, n_classes).double()
+    bags = [bag(n, seed=n).double() for n in sizes]
+    labels = [i % n_classes for i in range(len(sizes))]
+    chances = [seeded(i) for i in range(len(sizes))]
+    together = model.batch_losses(torch.cat(bags), sizes, labels, chances)
+    torch.stack(list(together.values())).sum().backward()
+    slopes = {key: p.grad.clone() for key, p in model.named_parameters()}
+    model.zero_grad()
+    totals = dict.fromkeys(together, 0.0)
+    for number, (x, label) in enumerate(zip(bags, labels, strict=True)):
+        alone = model.bag_losses(x, label, seeded(number))
+        (torch.stack(list(alone.values())).sum() / len(bags)).backward()
+        for key, loss in alone.items():
+            totals[key] += loss.item() / len(bags)
+    assert {key: loss.item() for key, loss in together.items()} == pytest.approx(totals)
+    for key, parameter in model.named_parameters():
+        torch.testing.assert_close(slopes[key], parameter.grad)
 
 
 @each_model

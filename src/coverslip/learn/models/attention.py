@@ -13,7 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from coverslip.learn.models.layers import LinearClassifier, at_least_fp32
+from coverslip.learn.models.layers import (
+    LinearClassifier,
+    at_least_fp32,
+    full_precision,
+)
 
 
 class TanhAttention(nn.Module):
@@ -27,8 +31,7 @@ class TanhAttention(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         """Map features (..., n, dim) to scores (..., K, n)."""
         v = torch.tanh(self.tanh(h))  # (..., n, hidden)
-        e: Tensor = self.score(v)  # (..., n, K)
-        return e.transpose(-1, -2)  # (..., K, n)
+        return scored(self.score, v)  # (..., K, n)
 
 
 class GatedAttention(nn.Module):
@@ -44,8 +47,14 @@ class GatedAttention(nn.Module):
         """Map features (..., n, dim) to scores (..., K, n)."""
         v = torch.tanh(self.tanh(h))  # (..., n, hidden)
         u = torch.sigmoid(self.gate(h))  # (..., n, hidden)
-        e: Tensor = self.score(v * u)  # (..., n, K)
-        return e.transpose(-1, -2)  # (..., K, n)
+        return scored(self.score, v * u)  # (..., K, n)
+
+
+def scored(score: nn.Linear, v: Tensor) -> Tensor:
+    """Map hidden units v (..., n, hidden) to scores (..., K, n), in full precision."""
+    with full_precision(v):
+        e: Tensor = score(v.to(score.weight.dtype))  # (..., n, K)
+    return e.transpose(-1, -2)  # (..., K, n)
 
 
 class ExponentialAttention(nn.Module):

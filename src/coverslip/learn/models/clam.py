@@ -29,6 +29,7 @@ from coverslip.learn.models.layers import (
     initial_weights,
 )
 from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
+from coverslip.learn.models.pseudobags import PseudoBags, whole
 from coverslip.learn.models.selection import select, target_class
 
 
@@ -128,7 +129,8 @@ class CLAM(OneTier):
         """
         k = max(1, min(self.options.k, len(h) // 2))
         rows = alpha.expand(self.n_classes, -1)  # (C, n)
-        everyone = torch.ones_like(rows, dtype=torch.bool)  # (C, n)
+        slide = whole([len(h)]).to(h.device)  # (1, n)
+        everyone = PseudoBags(*(part.expand_as(rows) for part in slide))  # (C, n)
         ends = select(rows, everyone, k, "maxmins")  # (C, 2 k): highest, then lowest
         said = self.instance_logits(h)  # (n, C, 2)
         losses = []

@@ -27,8 +27,9 @@ from torch.func import functional_call, vmap
 from coverslip.learn.models.attention import EvidenceClassifier
 from coverslip.learn.models.dmia import DMIA, Tier1
 from coverslip.learn.models.dmia_options import DMIAOptions
-from coverslip.learn.models.layers import at_least_fp32
+from coverslip.learn.models.layers import at_least_fp32, full_precision
 from coverslip.learn.models.model import BagOutput, MILModel
+from coverslip.learn.models.pseudobags import PseudoBags, sent, stacked, whole
 
 
 def make_dmia(
@@ -90,15 +91,37 @@ class Committee(MILModel):
         self, x: Tensor, label: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Return the members' losses, each name's sum: a member learns as if alone."""
+        return self.batch_losses(x, [len(x)], [label], [generator])
+
+    def batch_losses(
+        self,
+        x: Tensor,
+        sizes: Sequence[int],
+        labels: Sequence[int],
+        generators: Sequence[torch.Generator],
+    ) -> dict[str, Tensor]:
+        """Return the mean losses of several slides, all in one pass; see `MILModel`."""
+        if not self.members.stackable(sizes):
+            return super().batch_losses(x, sizes, labels, generators)
         self.members.progress = self.progress
-        drawn = [self.members.groups(len(x), generator) for _ in self.views]
-        groups = torch.stack(drawn).to(x.device)  # (K, M, n)
-        h = self.reduce(x)  # (K, n, dim / K)
+        drawn = [self.members.slides_groups(sizes, generators) for _ in self.views]
+        bags = stacked(drawn).to(x.device)  # (K, B, M, L)
+        target = sent(torch.tensor(labels), x.device)  # (B,)
+        slides = whole(sizes).to(x.device)  # (B, n)
+        h = self.reduce(x)  # (N, dim)
+        e = self._scores(h)
+        with full_precision(h):
+            z = self.logits(h)  # (K, N, C)
 
-        def learn(member: DMIA, h: Tensor, groups: Tensor) -> dict[str, Tensor]:
-            return member.losses_from(h, groups, label, generator)
+            def learn(
+                member: DMIA, h: Tensor, z: Tensor, bags: PseudoBags, e: Tensor
+            ) -> dict[str, Tensor]:
+                own = None if member.attends_to_logits else e
+                first = member.tier1(h, bags, z, own, generators[0])
+                return member.losses_from(first, slides, target, generators[0])
 
-        losses: dict[str, Tensor] = self._all(learn, h, groups)  # (K,) each
+            scored = z if e is None else e
+            losses: dict[str, Tensor] = self._all(learn, self.apart(h), z, bags, scored)
         return {name: loss.sum() for name, loss in losses.items()}
 
     def assess(self, x: Tensor, partitions: Sequence[int]) -> BagOutput:
@@ -106,33 +129,48 @@ class Committee(MILModel):
         return self.members.assess_by(self, x, partitions)
 
     def reduce(self, x: Tensor) -> Tensor:
-        """Map features (n, D) to each member's h (K, n, dim / K), by one product."""
+        """Map standardised features (n, D) to all members' h abreast (n, dim)."""
         reduction = self.members.reduction
         weight = reduction.linear.weight * self.views.unsqueeze(1)  # (K, dim / K, D)
-        h = F.linear(self.standardise(x), weight.flatten(0, 1)).relu()  # (n, dim)
-        h = h.reshape(len(x), len(self.views), -1).transpose(0, 1)  # (K, n, dim / K)
+        h = F.linear(x, weight.flatten(0, 1)).relu()  # (n, dim)
         if self.options.residual_blocks:
-            h = self._all(lambda member, h: member.reduction.blocks(h), h)
+            h = self._all(lambda member, h: member.reduction.blocks(h), self.apart(h))
+            h = h.transpose(0, 1).flatten(1)  # (n, dim)
         return at_least_fp32(h)
 
-    def tier1(self, h: Tensor, members: Tensor) -> Tier1:
+    def apart(self, h: Tensor) -> Tensor:
+        """Return what lies abreast (n, dim) member by member: (K, n, dim / K)."""
+        return h.reshape(len(h), len(self.views), -1).transpose(0, 1)
+
+    def logits(self, h: Tensor) -> Tensor:
+        """Return each member's instance logits (K, n, C) of h (n, dim), by one product.
+
+        Members' classifiers are the blocks of one: eight thin products read h as often.
+        """
+        linear = self.members.classifier.linear  # (K, C, dim / K), (K, C)
+        blocks = torch.block_diag(*linear.weight)  # type: ignore[no-untyped-call] # torch's own
+        z = F.linear(h, blocks, linear.bias.flatten())  # (n, K C)
+        return self.apart(z)  # (K, n, C)
+
+    def tier1(self, h: Tensor, bags: PseudoBags) -> Tier1:
         """Return tier 1 of the committee: logits are means, features lie abreast.
 
         Args:
-            h: The members' reduced features (K, n, dim / K).
-            members: Pseudo-bags, bool (G, n).
+            h: The members' reduced features (n, dim).
+            bags: Pseudo-bags, rows (..., L).
         """
-        z = self._all(lambda member, h: member.classifier(h), h).mean(0)  # (n, C)
+        z = self.logits(h).mean(0)  # (n, C)
+        scores = self._scores(h)  # (K, heads, n)
+        e: Tensor = self.members.attention(z) if scores is None else scores.mean(0)
+        first = self.members.tier1(h, bags, z, e)
+        return first._replace(b=self.members.classifier.linear.bias.mean(0))
+
+    def _scores(self, h: Tensor) -> Tensor | None:
+        """Return what each member's gates say of h (n, dim), (K, heads, n), if any."""
         if self.members.attends_to_logits:
-            e: Tensor = self.members.attention(z)  # (1, n)
-        else:
-            scores = self._all(lambda member, h: member.attention(h), h)
-            e = scores.mean(0)  # (heads, n)
-        b = self.members.classifier.linear.bias.mean(0)  # (C,)
-        abreast = h.transpose(0, 1).flatten(1)  # (n, dim)
-        alpha = self.members.weigh(e, members)  # (G, n)
-        s = alpha @ z  # (G, C): classifiers are linear and weights sum to one
-        return Tier1(abreast, z, b, e, alpha, alpha @ abreast, s)
+            return None
+        scores: Tensor = self._all(lambda member, h: member.attention(h), self.apart(h))
+        return scores
 
     def verdict(self, tokens: Tensor) -> Tensor:
         """Return the slide's logits (R, C) from its tokens (R, T, dim)."""
@@ -146,14 +184,14 @@ class Committee(MILModel):
         mean: Tensor = verdicts.mean(0)
         return mean
 
-    def _all(self, do: Callable[..., Any], *what: Tensor) -> Any:  # noqa: ANN401 - whatever `do` returns
+    def _all(self, do: Callable[..., Any], *what: Tensor | PseudoBags) -> Any:  # noqa: ANN401 - whatever `do` returns
         """Let each member `do(member, its part of what)`; results are (K, ...)."""
         weights: dict[str, Tensor] = {
             f"member.{k}": w for k, w in self.members.named_parameters()
         }
         doing = _Doing(self.members, do)
 
-        def one(weights: dict[str, Tensor], *part: Tensor) -> Any:  # noqa: ANN401 - as above
+        def one(weights: dict[str, Tensor], *part: Tensor | PseudoBags) -> Any:  # noqa: ANN401 - as above
             return functional_call(doing, weights, part)
 
         return vmap(one, randomness="different")(weights, *what)
@@ -167,6 +205,6 @@ class _Doing(nn.Module):
         self.member = member
         self.do = do
 
-    def forward(self, *part: Tensor) -> Any:  # noqa: ANN401 - whatever `do` returns
+    def forward(self, *part: Tensor | PseudoBags) -> Any:  # noqa: ANN401 - whatever `do` returns
         """Do it."""
         return self.do(self.member, *part)

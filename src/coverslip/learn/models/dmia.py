@@ -21,11 +21,10 @@ it (docs/benchmarks.md). The preset with `attention="gated", score="cam"` is DTF
 (Zhang et al. 2022).
 """
 
+import itertools
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coverslip.learn.models.attention import (
@@ -37,8 +36,8 @@ from coverslip.learn.models.attention import (
     MarginAttention,
     TanhAttention,
 )
+from coverslip.learn.models.dmia_losses import dmia_losses
 from coverslip.learn.models.dmia_options import PAPER, PRESETS, DMIAOptions
-from coverslip.learn.models.key_patches import key_loss
 from coverslip.learn.models.layers import (
     DimReduction,
     LinearClassifier,
@@ -47,7 +46,14 @@ from coverslip.learn.models.layers import (
     initial_weights,
 )
 from coverslip.learn.models.model import BagOutput, MILModel
-from coverslip.learn.models.pseudobags import partition, partitions
+from coverslip.learn.models.pseudobags import (
+    PseudoBags,
+    partition,
+    partitions,
+    sent,
+    stacked,
+    whole,
+)
 from coverslip.learn.models.selection import (
     cam_score,
     margin_score,
@@ -55,6 +61,7 @@ from coverslip.learn.models.selection import (
     select,
     target_class,
 )
+from coverslip.learn.models.tiers import Tier1, Tiers
 
 __all__ = ["DMIA", "PAPER", "PRESETS", "DMIAOptions", "Tier1"]
 
@@ -62,43 +69,11 @@ SOFTEST = 0.1
 """Sharpness of attention at the start of a training that warms up: tau is ten times."""
 
 
-class Tier1(NamedTuple):
-    """One tier-1 forward over n patches in G pseudo-bags."""
-
-    h: Tensor
-    """Reduced features (n, dim)."""
-    z: Tensor
-    """Instance logits (n, C)."""
-    b: Tensor
-    """Their bias (C,)."""
-    e: Tensor
-    """Raw attention scores (K, n)."""
-    alpha: Tensor
-    """Attention within each pseudo-bag (G, n), zero outside it."""
-    f: Tensor
-    """Aggregated features (G, dim)."""
-    s: Tensor
-    """Pseudo-bag logits (G, C)."""
-
-
-class Tiers(Protocol):
-    """What a verdict is made by."""
-
-    def reduce(self, x: Tensor) -> Tensor:
-        """Map features (n, D) to reduced ones."""
-
-    def tier1(self, h: Tensor, members: Tensor) -> Tier1:
-        """Look at reduced features in pseudo-bags, bool (G, n)."""
-
-    def verdict(self, tokens: Tensor) -> Tensor:
-        """Return the slide's logits (R, C) from its tokens (R, T, dim)."""
-
-
 class DMIA(MILModel):
     """DMIA-MIL over bags of features.
 
-    The reduction, where nearly all arithmetic is, may run in bf16 under autocast;
-    everything after it is small and stays in float32.
+    The reduction and the scorer of gated attention, where nearly all arithmetic is, may
+    run in bf16 under autocast; everything after them is small and stays in float32.
 
     Args:
         in_dim: Length of a feature, D.
@@ -146,37 +121,55 @@ class DMIA(MILModel):
         back, so L1 moves only tier 1 and L2 only tier 2: one backward of the sum and
         then both optimisers' steps is the same update, number for number.
         """
-        members = self.groups(len(x), generator).to(x.device)  # (M, n)
-        return self.losses_from(self.reduce(x), members, label, generator)
+        return self.batch_losses(x, [len(x)], [label], [generator])
+
+    def batch_losses(
+        self,
+        x: Tensor,
+        sizes: Sequence[int],
+        labels: Sequence[int],
+        generators: Sequence[torch.Generator],
+    ) -> dict[str, Tensor]:
+        """Return the mean losses of several slides, all in one pass; see `MILModel`."""
+        if not self.stackable(sizes):
+            return super().batch_losses(x, sizes, labels, generators)
+        bags = self.slides_groups(sizes, generators).to(x.device)  # (B, M, L)
+        target = sent(torch.tensor(labels), x.device)  # (B,)
+        slides = whole(sizes).to(x.device)  # (B, n)
+        h = self.reduce(x)  # (N, dim)
+        e = None if self.attends_to_logits else self.attention(h)  # (K, N)
+        with full_precision(h):
+            first = self.tier1(h, bags, e=e, generator=generators[0])
+            return self.losses_from(first, slides, target, generators[0])
+
+    def stackable(self, sizes: Sequence[int]) -> bool:
+        """Say whether slides of so many patches go through in one pass.
+
+        Several do if none is too small for its M pseudo-bags, and nothing but
+        partitions is drawn: dropout is drawn by each slide's own generator.
+        """
+        enough = self.options.n_pseudo_bags * self.k_min
+        alike = min(sizes) >= enough and self.options.dropout == 0
+        return alike or len(sizes) == 1
 
     def losses_from(
-        self, h: Tensor, members: Tensor, label: int, generator: torch.Generator
+        self,
+        first: Tier1,
+        slides: PseudoBags,
+        labels: Tensor,
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Return the losses from reduced features h (n, dim) and pseudo-bags (M, n)."""
-        with full_precision(h):
-            first = self.tier1(h, members, generator)
-            tokens = self.tokens(first, members)  # (M, T, dim)
-            if self.options.tier2_grad == "detach":
-                tokens = tokens.detach()
-            o = self.tier2(tokens.flatten(0, 1), generator)  # (C,)
-            target = torch.tensor(label, device=h.device)  # ()
-            losses = {
-                "tier1": F.cross_entropy(first.s, target.expand(len(members))),
-                "tier2": F.cross_entropy(o, target),
-            }
-            if self.options.instance_loss > 0:
-                each = F.cross_entropy(
-                    first.z, target.expand(len(h)), reduction="none"
-                )  # (n,)
-                weighted = (first.alpha @ each).mean()  # ()
-                losses["instance"] = self.options.instance_loss * weighted
-            if self.options.key_loss > 0:
-                key = key_loss(first.z, label, self.options.key_patches)  # ()
-                losses["key"] = self.sharpness * self.options.key_loss * key
-        return losses
+        """Return the losses of a tier-1 forward over B slides; see `dmia_losses`."""
+        tokens = self.tokens(first)  # (B, M, T, dim)
+        if self.options.tier2_grad == "detach":
+            tokens = tokens.detach()
+        o = self.tier2(tokens.flatten(1, 2), generator)  # (B, C)
+        return dmia_losses(
+            self.options, first, o, slides, labels, sharpness=self.sharpness
+        )
 
     def assess(self, x: Tensor, partitions: Sequence[int]) -> BagOutput:
-        """Judge a bag in all R partitions at once: their groups are rows of one matrix.
+        """Judge a bag in all R partitions at once: their groups are rows alike.
 
         `attention` is tier 1's with the whole slide as one pseudo-bag, and
         `patch_probabilities` is the softmax of the instance logits z.
@@ -185,18 +178,15 @@ class DMIA(MILModel):
 
     def assess_by(self, by: Tiers, x: Tensor, partitions: Sequence[int]) -> BagOutput:
         """Judge a bag by tiers that may be several members'; the rest is one's own."""
-        members = self.seeded_groups(len(x), partitions).to(x.device)  # (R, M, n)
-        groups = members.flatten(0, 1)  # (R M, n)
-        h = by.reduce(x)  # (n, dim), or of each member
+        bags = self.seeded_groups(len(x), partitions).to(x.device)  # (R, M, L)
+        h = by.reduce(x)  # (n, dim)
         with full_precision(h):
-            first = by.tier1(h, groups)
-            tokens = self.tokens(first, groups)  # (R M, T, dim)
-            tokens = tokens.reshape(len(members), -1, tokens.shape[-1])  # (R, M T, dim)
-            o = by.verdict(tokens)  # (R, C)
-            whole = self.weigh(first.e, groups.new_ones(1, len(x)))  # (1, n)
+            first = by.tier1(h, bags)
+            o = by.verdict(self.tokens(first).flatten(1, 2))  # (R, C)
+            alone = self.weigh(first.e, whole([len(x)]).to(x.device))  # (1, n)
         return BagOutput(
             logits=o,
-            attention=whole[0],
+            attention=alone[0],
             patch_probabilities=first.z.softmax(dim=-1),
         )
 
@@ -216,12 +206,20 @@ class DMIA(MILModel):
         first, second = self.classifier(tokens), self.tier2.classifier(tokens)
         return torch.lerp(second, first, self.options.tier1_share)  # (..., C)
 
-    def groups(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw the pseudo-bags of a slide of n patches: bool (M, n)."""
+    def groups(self, n: int, generator: torch.Generator) -> PseudoBags:
+        """Draw the pseudo-bags of a slide of n patches: rows (M, L)."""
         return partition(n, self.options.n_pseudo_bags, self.k_min, generator)
 
-    def seeded_groups(self, n: int, seeds: Sequence[int]) -> Tensor:
-        """Return the pseudo-bags that R seeds stand for: bool (R, M, n)."""
+    def slides_groups(
+        self, sizes: Sequence[int], generators: Sequence[torch.Generator]
+    ) -> PseudoBags:
+        """Draw those of slides laid end to end, each by its generator: (B, M, L)."""
+        each = [self.groups(n, own) for n, own in zip(sizes, generators, strict=True)]
+        starts = [0, *itertools.accumulate(sizes)][:-1]
+        return stacked(each, starts)
+
+    def seeded_groups(self, n: int, seeds: Sequence[int]) -> PseudoBags:
+        """Return the pseudo-bags that R seeds stand for: rows (R, M, L)."""
         return partitions(n, self.options.n_pseudo_bags, self.k_min, seeds)
 
     @property
@@ -235,26 +233,36 @@ class DMIA(MILModel):
         return isinstance(self.attention, ExponentialAttention | MarginAttention)
 
     def reduce(self, x: Tensor) -> Tensor:
-        """Map features (n, D) to h (n, dim), in float32 or wider."""
-        x = self.standardise(x)  # (n, D)
+        """Map standardised features (n, D) to h (n, dim), in float32 or wider."""
         return at_least_fp32(self.reduction(x))  # (n, dim)
 
     def tier1(
-        self, h: Tensor, members: Tensor, generator: torch.Generator | None = None
+        self,
+        h: Tensor,
+        bags: PseudoBags,
+        z: Tensor | None = None,
+        e: Tensor | None = None,
+        generator: torch.Generator | None = None,
     ) -> Tier1:
         """Attend within each pseudo-bag and classify it.
 
+        Without dropout s is the mean of logits: of a linear classifier the same.
+
         Args:
             h: Reduced features (n, dim).
-            members: Pseudo-bags, bool (G, n).
+            bags: Pseudo-bags, rows (..., L).
+            z: Instance logits (n, C), where they are known already.
+            e: Attention scores (K, n), where they are known already.
             generator: Draws dropout of the aggregated features, in training.
         """
-        z = self.classifier(h)  # (n, C)
-        e = self.attention(z if self.attends_to_logits else h)  # (K, n)
-        alpha = self.weigh(e, members)  # (G, n)
-        f = alpha @ h  # (G, dim)
-        s = self.classifier(f, generator)  # (G, C)
-        return Tier1(h, z, self.classifier.linear.bias, e, alpha, f, s)
+        z = self.classifier(h) if z is None else z  # (n, C)
+        if e is None:
+            e = self.attention(z if self.attends_to_logits else h)  # (K, n)
+        alpha, each = self.weigh(e, bags), z[bags.patches]  # (..., L), (..., L, C)
+        first = Tier1(h, z, self.classifier.linear.bias, e, bags, each, alpha, each)
+        if generator is not None and self.options.dropout > 0:
+            return first._replace(s=self.classifier(first.f, generator))
+        return first._replace(s=(alpha.unsqueeze(-2) @ each).squeeze(-2))  # (..., C)
 
     @property
     def sharpness(self) -> float:
@@ -267,32 +275,31 @@ class DMIA(MILModel):
             return 1.0
         return max(self.progress / self.options.warmup, SOFTEST)
 
-    def weigh(self, e: Tensor, members: Tensor) -> Tensor:
-        """Normalise scores e (K, n) within pseudo-bags (G, n): weights (G, n)."""
+    def weigh(self, e: Tensor, bags: PseudoBags) -> Tensor:
+        """Normalise scores e (K, n) within pseudo-bags: weights (..., L)."""
         normalise = NORMALISERS[self.options.normaliser]
         tau = self.options.tau / self.sharpness
-        weights = normalise(e, members.unsqueeze(1), tau)  # (G, K, n)
-        return weights.mean(dim=1)  # (G, n)
+        weights = normalise(e[:, bags.patches], bags.inside, tau)  # (K, ..., L)
+        return weights.mean(dim=0)  # (..., L)
 
-    def tokens(self, first: Tier1, members: Tensor) -> Tensor:
-        """Return what tier 2 reads of each pseudo-bag, (G, T, dim)."""
+    def tokens(self, first: Tier1) -> Tensor:
+        """Return what tier 2 reads of each pseudo-bag, (..., T, dim)."""
         if self.options.selection == "afs":
-            return first.f.unsqueeze(1)  # (G, 1, dim)
-        scores = self.scores(first)  # (G, n)
+            return first.f.unsqueeze(-2)  # (..., 1, dim)
         chosen = select(
-            scores, members, self.options.k, self.options.selection
-        )  # (G, T)
-        return first.h[chosen]  # (G, T, dim)
+            self.scores(first), first.bags, self.options.k, self.options.selection
+        )  # (..., T)
+        return first.h[chosen]  # (..., T, dim)
 
     @torch.no_grad()
     def scores(self, first: Tier1) -> Tensor:
-        """Return what patches are selected by, (G, n)."""
+        """Return what patches are selected by, (..., L)."""
         if self.options.score == "attention":
-            return first.alpha  # (G, n)
-        target = target_class(first.s)  # (G,)
+            return first.alpha  # (..., L)
+        target = target_class(first.s)  # (...)
         if self.options.score == "margin":
-            return margin_score(first.z, target)  # (G, n)
-        return cam_score(first.alpha, first.z - first.b, target)  # (G, n)
+            return margin_score(first.each, target)  # (..., L)
+        return cam_score(first.alpha, first.each - first.b, target)  # (..., L)
 
 
 def _scorer(options: DMIAOptions) -> nn.Module:

@@ -41,7 +41,7 @@ class Ensemble(MILModel):
 
     def assess(self, x: Tensor, partitions: Sequence[int]) -> BagOutput:
         """Let every member judge the bag: logits (N R, C), the rest averaged."""
-        said = [member.assess(x, partitions) for member in self._models()]
+        said = [m.assess(m.standardise(x), partitions) for m in self._models()]
         patches = torch.stack([one.patch_probabilities for one in said])  # (N, n, C)
         return BagOutput(
             logits=torch.cat([one.logits for one in said]),  # (N R, C)

@@ -1,13 +1,13 @@
 """The loss of key patches: what a slide's label says of its patches one by one."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from coverslip.learn.models.selection import margin_score
+from coverslip.learn.models.pseudobags import PseudoBags
+from coverslip.learn.models.selection import margin_score, ranked
 
 
-def key_loss(z: Tensor, label: int, key_patches: int) -> Tensor:
+def key_loss(z: Tensor, slides: PseudoBags, labels: Tensor, key_patches: int) -> Tensor:
     """Return what a slide's label says of its patches for sure, or nearly.
 
     Of two classes: every patch of a slide of class 0 is of class 0, and the hardest are
@@ -18,26 +18,35 @@ def key_loss(z: Tensor, label: int, key_patches: int) -> Tensor:
     slide of few patches has fewer key patches, and one patch alone is the slide.
 
     Args:
-        z: Instance logits (n, C).
-        label: The slide's class.
+        z: Instance logits (N, C) of the patches of B slides.
+        slides: Whole slides, rows (B, n).
+        labels: Their classes (B,).
         key_patches: How many have "the most".
 
     Returns:
-        (): the mean of the two means of cross entropy; of more classes the first.
+        (B,): the mean of the two means of cross entropy; of more classes the first.
     """
-    n, n_classes = z.shape
-    counted = 1 if n_classes == 2 else label
-    target = torch.tensor([counted], device=z.device)
-    evidence = margin_score(z.detach(), target)[0]  # (n,)
-    ranked = evidence.argsort(descending=True, stable=True)  # (n,)
-    if n_classes > 2:
-        return _cost(z, ranked[:key_patches], label)
-    half = n - n // 2
-    most, normal = (ranked[:half], ranked[half:]) if label == 1 else (ranked, ranked)
-    own = _cost(z, most[:key_patches], label)
-    return own if len(normal) == 0 else (own + _cost(z, normal, 0)) / 2
+    two, label = z.shape[-1] == 2, labels[:, None]  # (B, 1)
+    with torch.no_grad():
+        counted = torch.ones_like(labels) if two else labels  # (B,)
+        evidence = margin_score(z[slides.patches], counted)  # (B, n)
+        order = slides.patches.gather(1, ranked(evidence, slides))  # (B, n)
+    cost = -z.log_softmax(dim=-1)[order]  # (B, n, C), by falling evidence
+    classes = torch.arange(z.shape[-1], device=z.device)  # (C,)
+    own = torch.where(label[..., None] == classes, cost, 0.0).sum(dim=-1)  # (B, n)
+    place = torch.arange(order.shape[1], device=z.device)  # (n,)
+    size = slides.inside.sum(dim=1, keepdim=True)  # (B, 1)
+    if not two:
+        return _mean(own, place < size.clamp(max=key_patches))
+    half = torch.where(label == 1, size - size // 2, 0)  # (B, 1)
+    most = torch.where(label == 1, half, size).clamp(max=key_patches)  # (B, 1)
+    normal = (place >= half) & (place < size)  # (B, n)
+    key = _mean(own, place < most)  # (B,)
+    both = (key + _mean(cost[..., 0], normal)) / 2  # (B,)
+    return torch.where(normal.any(dim=1), both, key)
 
 
-def _cost(z: Tensor, patches: Tensor, label: int) -> Tensor:
-    """Return the mean cross entropy of some patches with one label: ()."""
-    return F.cross_entropy(z[patches], torch.full_like(patches, label))
+def _mean(values: Tensor, kept: Tensor) -> Tensor:
+    """Return the mean of the kept values of each row, (B,); 0 where there are none."""
+    total = torch.where(kept, values, 0.0).sum(dim=1)  # (B,)
+    return total / kept.sum(dim=1).clamp(min=1)

@@ -42,8 +42,8 @@ class MILModel(nn.Module, ABC):
     """A classifier of bags; a bag is one slide's features x (n, D).
 
     A model defines `bag_losses`, `optimised` and `assess`; callers use `losses`,
-    `optimised` and `predict`, which check the bag, leave out what is masked and put the
-    patches in canonical order. Features are standardised first, by `standardise`.
+    `optimised` and `predict`, which check the bag, leave out what is masked, put the
+    patches in canonical order and standardise their features.
 
     Args:
         in_dim: Length of a feature, D.
@@ -68,7 +68,7 @@ class MILModel(nn.Module, ABC):
     def bag_losses(
         self, x: Tensor, label: int, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Return the losses of a bag in canonical order; `losses` calls it."""
+        """Return the losses of a bag x (n, D), standardised and in canonical order."""
 
     @abstractmethod
     def optimised(self) -> dict[str, list[nn.Module]]:
@@ -95,7 +95,7 @@ class MILModel(nn.Module, ABC):
 
     @abstractmethod
     def assess(self, x: Tensor, partitions: Sequence[int]) -> BagOutput:
-        """Judge a bag whose patches are in canonical order; `predict` calls it."""
+        """Judge a bag x (n, D), standardised and in canonical order."""
 
     def losses(
         self,
@@ -120,7 +120,35 @@ class MILModel(nn.Module, ABC):
             MismatchError: The features are not of length D.
         """
         kept = self._kept(x, coords, mask)  # (m,)
-        return self.bag_losses(x[kept], label, generator)
+        return self.bag_losses(self.standardise(x[kept]), label, generator)
+
+    def batch_losses(
+        self,
+        x: Tensor,
+        sizes: Sequence[int],
+        labels: Sequence[int],
+        generators: Sequence[torch.Generator],
+    ) -> dict[str, Tensor]:
+        """Return the named losses of several bags, each the mean over them.
+
+        Here bag by bag; models whose arithmetic allows it take them in one pass.
+
+        Args:
+            x: Standardised features (N, D) of bags laid end to end, each in canonical
+                order and not empty.
+            sizes: How many patches each has; their sum is N.
+            labels: The slides' classes.
+            generators: A CPU generator for each.
+        """
+        each = [
+            self.bag_losses(part, label, own)
+            for part, label, own in zip(
+                torch.split(x, list(sizes)), labels, generators, strict=True
+            )
+        ]
+        names = dict.fromkeys(name for one in each for name in one)
+        parts = {name: [one[name] for one in each if name in one] for name in names}
+        return {name: torch.stack(own).sum() / len(each) for name, own in parts.items()}
 
     @torch.no_grad()
     def predict(
@@ -150,7 +178,7 @@ class MILModel(nn.Module, ABC):
         was_training = self.training
         self.eval()
         try:
-            output = self.assess(x[kept], partitions)
+            output = self.assess(self.standardise(x[kept]), partitions)
         finally:
             self.train(was_training)
         attention = output.attention.new_zeros(len(x))  # (n,)

@@ -105,8 +105,8 @@ class OneTier(MILModel):
         )
 
     def reduce(self, x: Tensor) -> Tensor:
-        """Standardise features (n, D) and reduce them to h (n, dim), fp32 or wider."""
-        return at_least_fp32(self.reduction(self.standardise(x)))  # (n, dim)
+        """Reduce standardised features (n, D) to h (n, dim), fp32 or wider."""
+        return at_least_fp32(self.reduction(x))  # (n, dim)
 
 
 class Pooling(OneTier):

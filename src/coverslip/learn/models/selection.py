@@ -1,6 +1,6 @@
 """Which patches of a pseudo-bag tier 2 reads: scores, and choices by score.
 
-Scores are (G, n), one row a pseudo-bag; only their order within a row matters.
+Scores are (..., L), one row a pseudo-bag; only their order within a row matters.
 `attention` is the seed's wording, `cam` is DTFD-MIL's derived instance score (Zhang et
 al. 2022), `margin` is the instance logit without attention.
 """
@@ -9,6 +9,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+
+from coverslip.learn.models.pseudobags import PseudoBags
 
 Selection = Literal["maxmins", "maxs", "afs"]
 """MaxMinS: top-k and bottom-k patches; MaxS: top-k; AFS: the aggregated feature."""
@@ -20,67 +22,76 @@ def patches_needed(selection: Selection, k: int) -> int:
 
 
 def target_class(s: Tensor) -> Tensor:
-    """Return the class that each pseudo-bag's patches are scored for, (G,).
+    """Return the class that each pseudo-bag's patches are scored for, (...).
 
-    Of two classes it is the last; of more, the one its logits `s` (G, C) predict.
+    Of two classes it is the last; of more, the one its logits `s` (..., C) predict.
     """
-    if s.shape[1] == 2:
-        return torch.ones(len(s), dtype=torch.int64, device=s.device)
-    return s.argmax(dim=1)
+    if s.shape[-1] == 2:
+        return torch.ones_like(s[..., 0], dtype=torch.int64)
+    return s.argmax(dim=-1)
 
 
 def cam_score(alpha: Tensor, evidence: Tensor, target: Tensor) -> Tensor:
     """Score patches by the class evidence they bring to the pseudo-bag's feature.
 
     Args:
-        alpha: Attention (G, n).
-        evidence: w_c . h_j without the bias, (n, C).
-        target: Class of each pseudo-bag, (G,).
+        alpha: Attention of the patches of each pseudo-bag, (..., L).
+        evidence: w_c . h_j of them without the bias, (..., L, C).
+        target: Class of each pseudo-bag, (...).
 
     Returns:
-        (G, n); in the order of softmax_c(alpha_j w_c . h_j) at the target class.
+        (..., L); in the order of softmax_c(alpha_j w_c . h_j) at the target class.
     """
-    logits = alpha.unsqueeze(-1) * evidence  # (G, n, C)
-    return _margin(logits, target)  # (G, n)
+    return margin_score(alpha.unsqueeze(-1) * evidence, target)  # (..., L)
 
 
-def margin_score(z: Tensor, target: Tensor) -> Tensor:
-    """Score patches by their own logits z (n, C), for the target (G,): (G, n)."""
-    return _margin(z.unsqueeze(0), target)  # (G, n)
-
-
-def _margin(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the target's logit less logsumexp of the others: the log odds of it."""
-    classes = torch.arange(logits.shape[-1], device=logits.device)  # (C,)
-    chosen = target[:, None, None] == classes  # (G, 1, C)
-    own = torch.where(chosen, logits, 0.0).sum(dim=-1)  # (G, n)
-    others = torch.where(chosen, -torch.inf, logits).logsumexp(dim=-1)  # (G, n)
-    return own - others  # (G, n)
-
-
-def select(scores: Tensor, members: Tensor, k: int, selection: Selection) -> Tensor:
-    """Return the patches that each pseudo-bag hands to tier 2.
-
-    Of equal scores the patch that is listed first counts as the higher, so the choice
-    is determined and the top and the bottom never share a patch.
+def margin_score(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the target's logit less logsumexp of the others: the log odds of it.
 
     Args:
-        scores: (G, n).
-        members: Bool (G, n), as `partition` makes them: each pseudo-bag has at least
+        logits: Of the patches of each pseudo-bag, (..., L, C).
+        target: Class of each pseudo-bag, (...).
+
+    Returns:
+        (..., L).
+    """
+    classes = torch.arange(logits.shape[-1], device=logits.device)  # (C,)
+    chosen = target[..., None, None] == classes  # (..., 1, C)
+    own = torch.where(chosen, logits, 0.0).sum(dim=-1)  # (..., L)
+    others = torch.where(chosen, -torch.inf, logits).logsumexp(dim=-1)  # (..., L)
+    return own - others  # (..., L)
+
+
+def ranked(scores: Tensor, bags: PseudoBags) -> Tensor:
+    """Return the places (..., L) in each row by falling score, padding last.
+
+    Of equal scores the patch that is listed first counts as the higher.
+    """
+    inside = torch.where(bags.inside, scores, -torch.inf)  # (..., L)
+    return inside.argsort(dim=-1, descending=True, stable=True)
+
+
+def select(scores: Tensor, bags: PseudoBags, k: int, selection: Selection) -> Tensor:
+    """Return the patches that each pseudo-bag hands to tier 2.
+
+    The choice is determined, and the top and the bottom never share a patch.
+
+    Args:
+        scores: (..., L).
+        bags: Rows (..., L), as `partition` makes them: each has at least
             `patches_needed` patches, or it is the whole slide and the choice shrinks.
         k: Patches for each end.
         selection: "maxmins" or "maxs".
 
     Returns:
-        Indices (G, T) into the patches, the highest first; then the lowest, last.
+        Indices (..., T) into the patches, the highest first; then the lowest, last.
     """
-    n = scores.shape[1]
-    top = min(k, n)
-    bottom = min(k, n - top) if selection == "maxmins" else 0
-    ranked = torch.where(members, scores, -torch.inf).argsort(
-        dim=1, descending=True, stable=True
-    )  # (G, n): members by falling score, then the others
-    size = members.sum(dim=1, keepdim=True)  # (G, 1)
+    length = scores.shape[-1]
+    top = min(k, length)
+    bottom = min(k, length - top) if selection == "maxmins" else 0
+    places = ranked(scores, bags)  # (..., L)
+    size = bags.inside.sum(dim=-1, keepdim=True)  # (..., 1)
     ends = torch.arange(bottom, device=scores.device) - bottom  # (bottom,): -k .. -1
-    lowest = ranked.gather(1, size + ends)  # (G, bottom)
-    return torch.cat([ranked[:, :top], lowest], dim=1)  # (G, T)
+    lowest = places.gather(-1, size + ends)  # (..., bottom)
+    chosen = torch.cat([places[..., :top], lowest], dim=-1)  # (..., T)
+    return bags.patches.gather(-1, chosen)  # (..., T)
