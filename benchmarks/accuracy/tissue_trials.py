@@ -175,6 +175,10 @@ def _chance(seed: int, part: str) -> np.random.Generator:
     return np.random.default_rng([seed, *part.encode()])
 
 
+def _entropy(attention: npt.NDArray[np.float32]) -> float:
+    return attention_entropy(torch.from_numpy(attention)).item()
+
+
 def look(
     model: MILModel, items: list[Labelled], bags: list[TissueBag], partitions: int = 10
 ) -> store.Facts:
@@ -192,7 +196,7 @@ def look(
     facts: store.Facts = {
         "labels": [bag.label for bag in bags],
         "scores": [round(score, 6) for score in scores],
-        "entropy": float(np.mean([attention_entropy(one.attention) for one in said])),
+        "entropy": float(np.mean([_entropy(one.attention) for one in said])),
         "top10": float(np.mean([np.sort(one.attention)[-10:].sum() for one in said])),
     }
     for place in PLACES:

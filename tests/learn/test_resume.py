@@ -9,9 +9,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from coverslip.errors import CorruptFileError, ParametersDifferError
+from coverslip.learn.loading import Labelled
 from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.resume import restore_state, save_state
-from coverslip.learn.training import Labelled, Trainer, TrainOptions
+from coverslip.learn.training import Trainer, TrainOptions
 from coverslip.prepare.features import Features
 
 EPOCHS = 6

@@ -9,12 +9,13 @@ from torch import nn
 
 from coverslip.errors import DataError, LabelError
 from coverslip.learn.bags import feature_statistics
+from coverslip.learn.loading import Labelled
 from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.prediction import predict_bag
 from coverslip.learn.training import (
-    Labelled,
     Trainer,
     TrainOptions,
+    _generator,
     attention_entropy,
     learning_rate,
     one_vs_rest_auc,
@@ -64,9 +65,10 @@ def scripted(monkeypatch, rows):
     monkeypatch.setattr(Trainer, "_validate", validate)
 
 
-def test_easy_slides_are_learned():
+@pytest.mark.parametrize("slides_a_step", [1, 3])
+def test_easy_slides_are_learned(slides_a_step):
     """A planted tenth of the patches is found: AUC 1 on slides never seen."""
-    going = trainer(LEARNING)
+    going = trainer(LEARNING.replace(slides=slides_a_step, lr=1e-2 * slides_a_step))
     log = list(going.epochs())
     model = going.finish()
     assert log[-1]["loss_tier1"] < log[0]["loss_tier1"]
@@ -95,6 +97,35 @@ def test_the_training_seed_alone_changes_the_result():
         list(trainer(TrainOptions(epochs=2, seed=seed)).epochs()) for seed in (0, 1)
     ]
     assert logs[0] != logs[1]
+
+
+def test_a_step_on_several_slides_descends_their_mean_loss():
+    """The first step of three slides is one step on the mean of their losses."""
+    going = trainer(TrainOptions(slides=12, epochs=1), dropout=0.2)
+    by_hand = trainer(TrainOptions(epochs=1), dropout=0.2)
+    model = by_hand.model.train()
+    model.progress = 0.0
+    for item in by_hand.train:
+        x = torch.from_numpy(np.float32(item.bag.features))
+        chance = _generator(0, 0, item.bag.slide_id)
+        losses = model.losses(x, item.label, chance)
+        (sum(losses.values()) / 12).backward()
+    model.clip(by_hand.options.clip)
+    for optimiser in by_hand.optimisers.values():
+        optimiser.step()
+    (_,) = going.epochs()
+    torch.testing.assert_close(weights(going.model), weights(model))
+
+
+def test_bf16_learns_what_float32_learns():
+    """The reduction's arithmetic is coarser, and easy slides are told apart all the same."""
+    logs = [
+        list(trainer(LEARNING.replace(precision=kind)).epochs())
+        for kind in ("fp32", "bf16")
+    ]
+    assert [log[-1]["val_auc"] for log in logs] == [1.0, 1.0]
+    assert logs[0][0]["loss_tier1"] != logs[1][0]["loss_tier1"]
+    assert logs[0][0]["loss_tier1"] == pytest.approx(logs[1][0]["loss_tier1"], rel=0.02)
 
 
 def test_every_epoch_draws_its_own_pseudo_bags():
@@ -248,8 +279,9 @@ def test_bf16_trains_too():
 
 def test_the_log_tells_how_sharp_attention_is():
     """Entropy is 1 for a mean and 0 for one patch; the ten top weights sum to 1 at most."""
-    assert attention_entropy(np.full(50, 0.02, np.float32)) == pytest.approx(1)
-    assert attention_entropy(np.eye(1, 50, dtype=np.float32)[0]) == pytest.approx(0)
+    flat, sharp = torch.full((50,), 0.02), torch.eye(1, 50)[0]
+    assert attention_entropy(flat).item() == pytest.approx(1)
+    assert attention_entropy(sharp).item() == pytest.approx(0)
     row = next(trainer().epochs())
     assert 0 < row["attention_entropy"] <= 1.0001
     assert 0.5 < row["attention_top10"] <= 1.0001

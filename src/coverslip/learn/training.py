@@ -1,6 +1,7 @@
 """Train a model on labelled bags (seed sections 3.2 and 3.4).
 
-One optimiser a tier, stepped in turn; the learning rate falls once; gradients are
+One optimiser a tier, stepped in turn; a step sees one slide (or several, whose losses
+are averaged, where the options say so); the learning rate falls once; gradients are
 clipped; the model of the best validation AUC is kept, ties going to the lower
 validation loss. Everything random is drawn from (seed, epoch, slide), so a training
 that was interrupted goes on to the very result it would have had.
@@ -20,9 +21,8 @@ from pydantic import Field
 from sklearn.metrics import roc_auc_score
 
 from coverslip.errors import DataError, LabelError
-from coverslip.learn.bags import Bag, bag_coords, bag_tensor
+from coverslip.learn.loading import Batch, Labelled, Loader
 from coverslip.learn.models.model import MILModel
-from coverslip.learn.prediction import predict_bag
 from coverslip.options import Options
 from coverslip.prepare.encoders.encoder import choose_device
 
@@ -52,18 +52,11 @@ class TrainOptions(Options):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="arithmetic of the reduction in training"
     )
+    slides: int = Field(1, ge=1, description="slides of a step, in one pass")
 
 
 PAPER = {"epochs": 200, "patience": None, "lr": 1e-4, "weight_decay": 1e-4}
 """The seed's budget, after DTFD-MIL: all 200 epochs, the rate x 0.2 at half."""
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A bag and the number of its class."""
-
-    bag: Bag
-    label: int
 
 
 @dataclass
@@ -91,11 +84,13 @@ class Trainer:
     Args:
         model: The model; its standardisation is set already.
         train: Training slides, each with at least one patch.
-        val: Validation slides.
+        val: Validation slides; those without patches are passed over.
         options: How.
 
     Raises:
         LabelError: Training or validation lacks a slide of some class.
+        DataError: A training slide has no patches.
+        MismatchError: Its features are not of the model's length.
     """
 
     def __init__(
@@ -106,12 +101,15 @@ class Trainer:
         options: TrainOptions | None = None,
     ) -> None:
         self.options = options or TrainOptions()
+        val = [item for item in val if len(item.bag)]
         for name, part in (("training", train), ("validation", val)):
             if len({item.label for item in part}) < 2:
                 raise LabelError(
                     f"{name}: {len(part)} slides of one class only: label more slides, "
                     "or split them otherwise"
                 )
+        for item in (*train, *val):
+            model.check(item.bag.features.shape)
         self.device = choose_device(self.options.device)
         self.model = model.to(self.device)
         self.train, self.val = train, val
@@ -124,6 +122,10 @@ class Trainer:
             )
             for name, modules in self.model.optimised().items()
         }
+        half = self.options.precision == "bf16"
+        kind = torch.bfloat16 if half else torch.float32
+        self._train_bags = Loader(train, model.standardise, self.device, kind)
+        self._val_bags = Loader(val, model.standardise, self.device)
         self.progress = Progress(0, [], None, {}, 0)
         self._always = self.options.always * self.options.epochs
 
@@ -162,10 +164,11 @@ class Trainer:
         order = torch.randperm(
             len(self.train), generator=_generator(self.options.seed, epoch, "order")
         )
-        totals: dict[str, torch.Tensor] = {}
-        for number in order.tolist():
-            for name, loss in self._step(self.train[number], epoch).items():
-                totals[name] = totals.get(name, torch.zeros(())) + loss
+        totals: dict[str, torch.Tensor] = {}  # on the device: nothing waits for a sum
+        for batch in self._train_bags.batches(order.tolist(), self.options.slides):
+            for name, loss in self._step(batch, epoch).items():
+                total = len(batch.items) * loss
+                totals[name] = totals[name] + total if name in totals else total
         losses = {
             f"loss_{name}": float(total) / len(self.train)
             for name, total in totals.items()
@@ -178,41 +181,47 @@ class Trainer:
             )
         return {"epoch": epoch + 1, "lr": lr, **losses, **self._validate()}
 
-    def _step(self, item: Labelled, epoch: int) -> dict[str, torch.Tensor]:
-        x = bag_tensor(item.bag).to(self.device)
-        generator = _generator(self.options.seed, epoch, item.bag.slide_id)
+    def _step(self, batch: Batch, epoch: int) -> dict[str, torch.Tensor]:
+        generators = [
+            _generator(self.options.seed, epoch, item.bag.slide_id)
+            for item in batch.items
+        ]
         with self._arithmetic():
-            losses = self.model.losses(x, item.label, generator, bag_coords(item.bag))
+            losses = self.model.batch_losses(
+                batch.x, batch.sizes, batch.labels, generators
+            )
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call] # torch's own
         self.model.clip(self.options.clip)
         for optimiser in self.optimisers.values():
             optimiser.step()
-        return {name: loss.detach().cpu() for name, loss in losses.items()}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def _arithmetic(self) -> Any:  # noqa: ANN401 - one of two context managers
         if self.options.precision == "bf16":
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
+    @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         """Return AUC and loss on validation, and how sharp attention is there."""
-        labels, chances, entropies, tops = [], [], [], []
-        for item in self.val:
-            said = predict_bag(self.model, item.bag, [0])
-            if said.probabilities is None:
-                continue
-            labels.append(item.label)
-            chances.append(said.probabilities)
-            entropies.append(attention_entropy(said.attention))
-            tops.append(float(np.sort(said.attention)[-10:].sum()))
-        true = [row[label] for label, row in zip(labels, chances, strict=True)]
+        self.model.eval()
+        chances, sharp = [], []
+        for batch in self._val_bags.batches(range(len(self.val)), 1):
+            said = self.model.assess(batch.x, [0])
+            chances.append(said.probability)
+            top = said.attention.topk(min(10, len(said.attention))).values.sum()
+            sharp.append(torch.stack([attention_entropy(said.attention), top]))
+        labels = np.array([item.label for item in self.val])
+        chance = torch.stack(chances).double().cpu().numpy()  # (N, C)
+        entropy, top10 = torch.stack(sharp).double().mean(dim=0).tolist()
+        true = chance[np.arange(len(labels)), labels]
         return {
-            "val_auc": one_vs_rest_auc(np.array(labels), np.stack(chances)),
+            "val_auc": one_vs_rest_auc(labels, chance),
             "val_loss": float(-np.log(np.maximum(true, 1e-12)).mean()),
-            "attention_entropy": float(np.mean(entropies)),
-            "attention_top10": float(np.mean(tops)),
+            "attention_entropy": entropy,
+            "attention_top10": top10,
         }
 
     def _keep_if_best(self, row: Mapping[str, float]) -> None:
@@ -235,11 +244,12 @@ def learning_rate(options: TrainOptions, epoch: int) -> float:
     return options.lr * (options.drop_by if late else 1.0)
 
 
-def attention_entropy(attention: npt.NDArray[np.float32]) -> float:
-    """Return the entropy of attention over that of a mean: 1 is flat, 0 one patch."""
-    weights = attention[attention > 0].astype(np.float64)
+def attention_entropy(attention: torch.Tensor) -> torch.Tensor:
+    """Return the entropy of attention (n,) over that of a mean: 1 is flat, 0 one patch."""
+    weights = attention.double()
     flat = math.log(max(len(attention), 2))
-    return float(-(weights * np.log(weights)).sum() / flat)
+    entropy: torch.Tensor = -torch.special.xlogy(weights, weights).sum() / flat
+    return entropy  # ()
 
 
 def one_vs_rest_auc(

@@ -12,9 +12,9 @@ from coverslip import store
 from coverslip.errors import DataError, MismatchError
 from coverslip.learn.bags import Bag, bag_facts, check_belongs
 from coverslip.learn.labels import Join, Labels, Row, join
+from coverslip.learn.loading import Labelled
 from coverslip.learn.split_files import SplitsFile, read_splits
 from coverslip.learn.splits import Split, make_folds, make_split, split_from_labels
-from coverslip.learn.training import Labelled
 from coverslip.options import Options
 from coverslip.prepare.features import Features
 

@@ -20,6 +20,7 @@ from coverslip.errors import (
 from coverslip.judge.metrics import choose_threshold
 from coverslip.learn.bags import feature_statistics
 from coverslip.learn.checkpoint import MODEL_FILE, ModelCard, save_model
+from coverslip.learn.loading import Labelled
 from coverslip.learn.models import dmia
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.models.zoo import build, entry
@@ -27,7 +28,7 @@ from coverslip.learn.prediction import Prediction, predict_bag
 from coverslip.learn.resume import STATE_FILE, restore_state, save_state
 from coverslip.learn.split_files import write_splits
 from coverslip.learn.splits import Split
-from coverslip.learn.training import PAPER, Labelled, Trainer, TrainOptions
+from coverslip.learn.training import PAPER, Trainer, TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import Cohort
 from coverslip.pipeline.trusting import fitted_on_validation

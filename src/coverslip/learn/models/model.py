@@ -189,21 +189,22 @@ class MILModel(nn.Module, ABC):
 
     def _kept(self, x: Tensor, coords: Tensor | None, mask: Tensor | None) -> Tensor:
         """Return the places of the patches that take part, in canonical order: (m,)."""
-        self.check(x if mask is None else x[mask])
+        self.check((x if mask is None else x[mask]).shape)
         order = canonical_order(x, coords)  # (n,)
         return order if mask is None else order[mask[order]]
 
-    def check(self, x: Tensor) -> None:
-        """Refuse a bag that this model cannot read.
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuse a bag (n, D) that this model cannot read.
 
         Raises:
             DataError: The bag has no patches.
             MismatchError: The features are not of length D.
         """
-        if len(x) == 0:
+        n, dim = shape
+        if n == 0:
             raise DataError("no patches: leave this slide out, or find tissue in it")
-        if x.shape[1] != self.in_dim:
+        if dim != self.in_dim:
             raise MismatchError(
-                f"features are {x.shape[1]} long and the model reads {self.in_dim}: "
-                "use the encoder that the model was trained with"
+                f"features are {dim} long and the model reads {self.in_dim}: use the "
+                "encoder that the model was trained with"
             )
