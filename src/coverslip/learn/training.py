@@ -154,7 +154,12 @@ class Trainer:
         self.model.load_state_dict(self.progress.best_weights)
         return self.model.eval()
 
-    def _epoch(self, epoch: int) -> dict[str, float]:
+    def pass_over(self, epoch: int) -> dict[str, float]:
+        """Train on every training slide once and return the mean losses.
+
+        Raises:
+            DataError: Losses or weights are no longer finite.
+        """
         lr = learning_rate(self.options, epoch)
         for optimiser in self.optimisers.values():
             for group in optimiser.param_groups:
@@ -170,15 +175,19 @@ class Trainer:
                 total = len(batch.items) * loss
                 totals[name] = totals[name] + total if name in totals else total
         losses = {
-            f"loss_{name}": float(total) / len(self.train)
-            for name, total in totals.items()
+            name: float(total) / len(self.train) for name, total in totals.items()
         }
         sound = all(weights.isfinite().all() for weights in self.model.parameters())
         if not sound or not all(map(math.isfinite, losses.values())):
             raise DataError(
                 f"training diverged in epoch {epoch + 1} (loss or weights are no longer "
-                f"finite): ask for a lower --lr than {self.options.lr:g}"
+                f"finite): ask for a lower --lr than {lr:g}"
             )
+        return losses
+
+    def _epoch(self, epoch: int) -> dict[str, float]:
+        losses = {f"loss_{name}": one for name, one in self.pass_over(epoch).items()}
+        lr = learning_rate(self.options, epoch)
         return {"epoch": epoch + 1, "lr": lr, **losses, **self._validate()}
 
     def _step(self, batch: Batch, epoch: int) -> dict[str, torch.Tensor]:

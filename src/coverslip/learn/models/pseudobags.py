@@ -56,7 +56,8 @@ def partition(
     rank_to_group = torch.arange(n) * groups // n  # (n,)
     group = torch.empty(n, dtype=torch.int64)
     group[torch.randperm(n, generator=generator)] = rank_to_group
-    return _rows(group.argsort(stable=True), rank_to_group.bincount())
+    members = group == torch.arange(groups)[:, None]  # (M_eff, n)
+    return _rows(members.nonzero()[:, 1], members.sum(dim=1))
 
 
 def partitions(
