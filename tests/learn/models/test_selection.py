@@ -12,6 +12,7 @@ from coverslip.learn.models.selection import (
     patches_needed,
     select,
     target_class,
+    uppermost,
 )
 
 
@@ -45,6 +46,26 @@ def test_select_takes_the_ends_of_each_pseudo_bag(
         expected = top + (rest[-k:] if selection == "maxmins" else [])
         assert row.tolist() == expected
         assert len(set(row.tolist())) == len(expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=4),
+    levels=st.integers(1, 9),
+    seed=st.integers(0, 1000),
+)
+def test_uppermost_marks_another_number_in_each_row(lengths, levels, seed):
+    """Equal to a sort in Python, ties and padding included."""
+    chance = torch.Generator().manual_seed(seed)
+    scores = torch.full((len(lengths), max(lengths)), -torch.inf)
+    counts = []
+    for row, length in zip(scores, lengths, strict=True):
+        row[:length] = torch.randint(levels, (length,), generator=chance).float()
+        counts.append(int(torch.randint(1, length + 1, (1,), generator=chance)))
+    found = uppermost(scores, torch.tensor(counts)[:, None])
+    for mask, row, count in zip(found, scores.tolist(), counts, strict=True):
+        ranked = sorted(range(len(row)), key=lambda j: -row[j])
+        assert mask.nonzero()[:, 0].tolist() == sorted(ranked[:count])
 
 
 def test_patches_needed_is_k_or_both_ends():

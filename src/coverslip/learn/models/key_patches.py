@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from coverslip.learn.models.pseudobags import PseudoBags
-from coverslip.learn.models.selection import margin_score, ranked
+from coverslip.learn.models.selection import highest, margin_score, uppermost
 
 
 def key_loss(z: Tensor, slides: PseudoBags, labels: Tensor, key_patches: int) -> Tensor:
@@ -27,23 +27,24 @@ def key_loss(z: Tensor, slides: PseudoBags, labels: Tensor, key_patches: int) ->
         (B,): the mean of the two means of cross entropy; of more classes the first.
     """
     two, label = z.shape[-1] == 2, labels[:, None]  # (B, 1)
+    size = slides.inside.sum(dim=1, keepdim=True)  # (B, 1)
+    half = torch.where(label == 1, size - size // 2, size) if two else size  # (B, 1)
     with torch.no_grad():
         counted = torch.ones_like(labels) if two else labels  # (B,)
         evidence = margin_score(z[slides.patches], counted)  # (B, n)
-        order = slides.patches.gather(1, ranked(evidence, slides))  # (B, n)
-    cost = -z.log_softmax(dim=-1)[order]  # (B, n, C), by falling evidence
-    classes = torch.arange(z.shape[-1], device=z.device)  # (C,)
-    own = torch.where(label[..., None] == classes, cost, 0.0).sum(dim=-1)  # (B, n)
-    place = torch.arange(order.shape[1], device=z.device)  # (n,)
-    size = slides.inside.sum(dim=1, keepdim=True)  # (B, 1)
+        evidence = torch.where(slides.inside, evidence, -torch.inf)
+        best = highest(evidence, min(key_patches, evidence.shape[1]))  # (B, k)
+    cost = -z.log_softmax(dim=-1)  # (N, C)
+    key = cost[slides.patches.gather(1, best)]  # (B, k, C)
+    own = key.gather(2, label[..., None].expand_as(key[..., :1]))[..., 0]  # (B, k)
+    rank = torch.arange(best.shape[1], device=z.device)  # (k,)
+    most = _mean(own, rank < half)  # (B,)
     if not two:
-        return _mean(own, place < size.clamp(max=key_patches))
-    half = torch.where(label == 1, size - size // 2, 0)  # (B, 1)
-    most = torch.where(label == 1, half, size).clamp(max=key_patches)  # (B, 1)
-    normal = (place >= half) & (place < size)  # (B, n)
-    key = _mean(own, place < most)  # (B,)
-    both = (key + _mean(cost[..., 0], normal)) / 2  # (B,)
-    return torch.where(normal.any(dim=1), both, key)
+        return most
+    upper = uppermost(evidence, half) & (label == 1)  # (B, n)
+    normal = slides.inside & ~upper  # (B, n)
+    both = (most + _mean(cost[:, 0][slides.patches], normal)) / 2  # (B,)
+    return torch.where(normal.any(dim=1), both, most)
 
 
 def _mean(values: Tensor, kept: Tensor) -> Tensor:

@@ -62,13 +62,39 @@ def margin_score(logits: Tensor, target: Tensor) -> Tensor:
     return own - others  # (..., L)
 
 
-def ranked(scores: Tensor, bags: PseudoBags) -> Tensor:
-    """Return the places (..., L) in each row by falling score, padding last.
+def highest(scores: Tensor, k: int) -> Tensor:
+    """Return the places (..., k) of the highest scores of each row, by falling score.
 
-    Of equal scores the patch that is listed first counts as the higher.
+    Of equal scores the one that is listed first counts as the higher.
     """
-    inside = torch.where(bags.inside, scores, -torch.inf)  # (..., L)
-    return inside.argsort(dim=-1, descending=True, stable=True)
+    edge = scores.topk(k, dim=-1).values[..., -1:]  # (..., 1)
+    place = torch.arange(scores.shape[-1], device=scores.device)  # (L,)
+    chosen = torch.where(_down_to(scores, edge, k), place, len(place) - 1)  # (..., L)
+    places = chosen.topk(k, dim=-1, largest=False).values  # (..., k), rising
+    order = scores.gather(-1, places).argsort(dim=-1, descending=True, stable=True)
+    return places.gather(-1, order)
+
+
+def uppermost(scores: Tensor, counts: Tensor) -> Tensor:
+    """Return a mask (B, L) of each row's highest scores, another number in each row.
+
+    Args:
+        scores: Finite where they count, else -inf: (B, L).
+        counts: At least one, and at most the finite ones: (B, 1).
+    """
+    length = scores.shape[1]
+    ahead = torch.arange(length, device=scores.device) < length - counts  # (B, L)
+    more = torch.where(ahead, torch.inf, -torch.inf).to(scores.dtype)
+    # with so many infinities ahead, each row's last is its L-th highest
+    edge = torch.cat([more, scores], dim=1).kthvalue(length + 1, dim=1, keepdim=True)
+    return _down_to(scores, edge.values, counts)
+
+
+def _down_to(scores: Tensor, edge: Tensor, count: Tensor | int) -> Tensor:
+    """Return a mask of the scores above the edge, and of the first of those on it."""
+    above, level = scores > edge, scores == edge
+    missing = count - above.sum(dim=-1, keepdim=True)
+    return above | (level & (level.cumsum(dim=-1) <= missing))
 
 
 def select(scores: Tensor, bags: PseudoBags, k: int, selection: Selection) -> Tensor:
@@ -89,9 +115,9 @@ def select(scores: Tensor, bags: PseudoBags, k: int, selection: Selection) -> Te
     length = scores.shape[-1]
     top = min(k, length)
     bottom = min(k, length - top) if selection == "maxmins" else 0
-    places = ranked(scores, bags)  # (..., L)
-    size = bags.inside.sum(dim=-1, keepdim=True)  # (..., 1)
-    ends = torch.arange(bottom, device=scores.device) - bottom  # (bottom,): -k .. -1
-    lowest = places.gather(-1, size + ends)  # (..., bottom)
-    chosen = torch.cat([places[..., :top], lowest], dim=-1)  # (..., T)
+    chosen = highest(torch.where(bags.inside, scores, -torch.inf), top)  # (..., top)
+    if bottom:
+        turned = torch.where(bags.inside, -scores, -torch.inf).flip(-1)
+        lowest = length - 1 - highest(turned, bottom).flip(-1)  # (..., bottom)
+        chosen = torch.cat([chosen, lowest], dim=-1)  # (..., T)
     return bags.patches.gather(-1, chosen)  # (..., T)
