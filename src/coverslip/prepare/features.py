@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from coverslip import store
 from coverslip.errors import CorruptFileError, DataError
 from coverslip.options import Options
 from coverslip.prepare.ahead import ReadAhead
-from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.encoders.registry import load_encoder
 from coverslip.prepare.export import read_image, read_patch_folder
 from coverslip.prepare.patches import (
@@ -29,6 +28,9 @@ from coverslip.prepare.patches import (
 )
 from coverslip.slides.reading import read_patch
 from coverslip.slides.slide import RGB, Slide
+
+if TYPE_CHECKING:  # it loads torch
+    from coverslip.prepare.encoders.encoder import Encoder
 
 Progress = Callable[[int], None]
 """Told how many more patches are done."""
@@ -61,7 +63,7 @@ class FeatureOptions(Options):
         description="what runs the encoder; auto: OpenVINO on a CPU, where installed",
     )
 
-    def load(self) -> Encoder:
+    def load(self) -> "Encoder":
         """Load the encoder that these options name."""
         return load_encoder(
             self.encoder,
@@ -197,7 +199,7 @@ def coords_digest(coords: Coordinates) -> str:
 def extract_features(
     slide: Slide,
     patches: Patches,
-    encoder: Encoder,
+    encoder: "Encoder",
     options: FeatureOptions | None = None,
     progress: Progress | None = None,
 ) -> Features:
@@ -235,7 +237,7 @@ def extract_features(
 
 def extract_folder(
     folder: Path,
-    encoder: Encoder,
+    encoder: "Encoder",
     options: FeatureOptions | None = None,
     progress: Progress | None = None,
 ) -> Features:
@@ -258,7 +260,7 @@ def extract_folder(
 
 
 def _embed(
-    batches: Iterable[RGB], encoder: Encoder, name: str, progress: Progress | None
+    batches: Iterable[RGB], encoder: "Encoder", name: str, progress: Progress | None
 ) -> npt.NDArray[np.float16]:
     parts = [np.empty((0, encoder.card.dim), np.float16)]
     for batch in batches:
