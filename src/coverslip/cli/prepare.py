@@ -172,7 +172,17 @@ def features(
     if pickle:
         for path in export_pickles(made):
             click.echo(path)
+    tell_idle(table)
     report(table)
+
+
+def tell_idle(table: SlideTable) -> None:
+    """Say what features waited for, if any were made: the fuller one sets the pace."""
+    if (idle := table.idle()) is not None:
+        click.echo(
+            f"features: the encoder waited {idle[0]:.0%} of the time, the threads that "
+            f"read patches {idle[1]:.0%}"
+        )
 
 
 def report(table: SlideTable) -> None:

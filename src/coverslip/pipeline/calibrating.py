@@ -71,10 +71,11 @@ def _some_patches(
     if patches is None:
         return []
     drawn = rng.choice(len(patches), min(count, len(patches)), replace=False)
+    reduce = preparation.options.features.reduce
     try:
         with preparation.scales.open(path) as slide:
             return [
-                read_patch(slide, (int(x), int(y)), patches.scale)
+                read_patch(slide, (int(x), int(y)), patches.scale, reduce)
                 for x, y in patches.coords[drawn]
             ]
     except SlideError:

@@ -261,7 +261,10 @@ def embed_slide(
     status = {"status": "features"} if len(patches) else {}
     if target.exists():
         asked = features_made_with(
-            patches, encoder.identity(), preparation.options.patches.facts()
+            patches,
+            encoder.identity(),
+            preparation.options.patches.facts(),
+            preparation.options.features.reduce,
         )
         store.check_same(target, store.read_facts(target), asked)
         if progress is not None:
