@@ -35,6 +35,16 @@ def test_nothing_heavy_is_loaded(act):
     assert done.stdout.splitlines()[-1] == ""
 
 
+def test_commands_on_slides_wait_for_no_more_than_they_use():
+    """Tissue and patches need no torch, and nothing of learning or judging."""
+    heavy = ("torch", "scipy", "sklearn", "matplotlib")
+    code = PROBE.format(act="import coverslip.cli.prepare", heavy=heavy)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == ""
+
+
 def test_every_public_name_resolves():
     """What `__all__` lists is there, once, and `dir` shows it."""
     assert len(set(coverslip.__all__)) == len(coverslip.__all__)

@@ -4,6 +4,8 @@
 
 A grid of blocks of `BLOCK` pixels; about a third show tissue cut from the real slide at
 full resolution, the others its glass. Coarser levels are area means of the block.
+Beyond `SHARED` pixels tiles that are alike share their bytes in the file: a slide of
+100,000 pixels then takes some megabytes and as many seconds.
 """
 
 import argparse
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
+import simplejpeg
 import tifffile
 from benchmarks.accuracy.record import PROJECT, data_folder
 
@@ -27,6 +31,11 @@ BLOCK, TILE, QUALITY = 2048, 256, 85
 MPP = 0.25
 SHARE = 0.35
 MOST_LEVELS = 7
+SHARED = 50_000
+"""From this side on, tiles of the same pixels lie in the file once."""
+
+Kinds = npt.NDArray[np.int64]
+"""Which piece lies in each cell of the grid, (rows, columns); 0 is glass."""
 
 
 def mosaic(side: int, folder: Path = PROJECT / "build" / "speed") -> Path:
@@ -45,23 +54,36 @@ def write_mosaic(path: Path, side: int, seed: int = 0) -> None:
     kinds = chance.integers(1, len(pieces), (cells, cells))
     glass = chance.permutation(cells * cells) >= round(SHARE * cells * cells)
     kinds[glass.reshape(cells, cells)] = 0
+    with writing(path) as part:
+        with tifffile.TiffWriter(part, bigtiff=True) as tiff:
+            _write_levels(tiff, pieces, kinds, side)
+        if side >= SHARED:
+            _share(part, kinds)
+
+
+def _write_levels(
+    tiff: tifffile.TiffWriter, pieces: list[RGB], kinds: Kinds, side: int
+) -> None:
     levels = min(MOST_LEVELS, int(np.log2(side / TILE)) + 1)
-    with writing(path) as part, tifffile.TiffWriter(part, bigtiff=True) as tiff:
-        for level in range(levels):
-            small = [_reduced(piece, level) for piece in pieces]
-            tiff.write(
-                _tiles(small, kinds, side >> level),
-                shape=(side >> level, side >> level, 3),
-                dtype=np.uint8,
-                tile=(TILE, TILE),
-                photometric="rgb",
-                compression="jpeg",
-                compressionargs={"level": QUALITY, "outcolorspace": "YCBCR"},
-                subfiletype=int(level > 0),
-                resolution=(1e4 / MPP / 2**level,) * 2,
-                resolutionunit="CENTIMETER",
-                metadata=None,
-            )
+    for level in range(levels):
+        small = [_reduced(piece, level) for piece in pieces]
+        shared = side >= SHARED and len(small[0]) >= TILE
+        tiff.write(
+            _encoded_once(small, kinds, side >> level)
+            if shared
+            else _tiles(small, kinds, side >> level),
+            shape=(side >> level, side >> level, 3),
+            dtype=np.uint8,
+            tile=(TILE, TILE),
+            photometric="ycbcr" if shared else "rgb",
+            subsampling=(2, 2) if shared else None,
+            compression="jpeg",
+            compressionargs={"level": QUALITY, "outcolorspace": "YCBCR"},
+            subfiletype=int(level > 0),
+            resolution=(1e4 / MPP / 2**level,) * 2,
+            resolutionunit="CENTIMETER",
+            metadata=None,
+        )
 
 
 def _pieces() -> list[RGB]:
@@ -77,7 +99,7 @@ def _reduced(piece: RGB, level: int) -> RGB:
     return np.asarray(cv2.resize(piece, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _tiles(pieces: list[RGB], kinds: np.ndarray, side: int) -> Iterator[RGB]:
+def _tiles(pieces: list[RGB], kinds: Kinds, side: int) -> Iterator[RGB]:
     """Yield the tiles of a level, row by row; the last ones are filled with glass."""
     block = len(pieces[0])
     for top in range(0, side, TILE):
@@ -95,6 +117,47 @@ def _tiles(pieces: list[RGB], kinds: np.ndarray, side: int) -> Iterator[RGB]:
                         down : down + height, across : across + width
                     ]
             yield tile
+
+
+def _numbers(kinds: Kinds, block: int, side: int) -> npt.NDArray[np.int64]:
+    """Return a number for each tile of a level (rows, columns): alike, if alike.
+
+    Tiles that the edge of the slide cuts are counted as whole ones.
+    """
+    count, across = -(-side // TILE), block // TILE
+    rows, columns = np.divmod(np.arange(count), across)
+    kind = kinds[np.ix_(rows, rows)]
+    return np.asarray((kind * across + columns[:, None]) * across + columns[None])
+
+
+def _encoded_once(pieces: list[RGB], kinds: Kinds, side: int) -> Iterator[bytes]:
+    """Yield the JPEG stream of each tile where it is first met, and nothing elsewhere."""
+    across = len(pieces[0]) // TILE
+    met: set[int] = set()
+    for number in _numbers(kinds, len(pieces[0]), side).ravel().tolist():
+        if number in met:
+            yield b""
+            continue
+        met.add(number)
+        place, column = divmod(number, across)
+        kind, row = divmod(place, across)
+        tile = pieces[kind][row * TILE : (row + 1) * TILE]
+        tile = np.ascontiguousarray(tile[:, column * TILE : (column + 1) * TILE])
+        yield simplejpeg.encode_jpeg(tile, QUALITY, colorsubsampling="420")
+
+
+def _share(path: Path, kinds: Kinds) -> None:
+    """Let each tile that was left out point at the one of its kind that is there."""
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for level, page in enumerate(tiff.pages):
+            block = BLOCK >> level
+            if block < TILE:
+                break
+            numbers = _numbers(kinds, block, page.imagewidth).ravel()
+            _, first, place = np.unique(numbers, return_index=True, return_inverse=True)
+            for tag in ("TileOffsets", "TileByteCounts"):
+                values = np.array(page.tags[tag].value)[first][place]
+                page.tags[tag].overwrite(values.tolist())
 
 
 if __name__ == "__main__":

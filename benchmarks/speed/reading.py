@@ -14,7 +14,7 @@ import numpy as np
 import openslide
 import simplejpeg
 import tifffile
-from benchmarks.speed.measure import Timing, take_turns
+from benchmarks.speed.measure import rows_of, show, take_turns
 from benchmarks.speed.mosaic import TILE, mosaic
 from PIL import Image
 
@@ -82,7 +82,13 @@ def _whole_tiles(
             ],
         }
         timed = take_turns({name: (way, TILES) for name, way in ways.items()})
-    return _rows("tiles of the slide", timed)
+    return rows_of(
+        "tiles of the slide",
+        timed,
+        rival="openslide-python",
+        limit="libjpeg-turbo, bytes in memory (limit)",
+        bars={"coverslip": {"times_rival": 5, "of_limit": 0.8}},
+    )
 
 
 def _across_tiles(slide: TiledSlide, rival: openslide.OpenSlide) -> list[store.Facts]:
@@ -102,7 +108,12 @@ def _across_tiles(slide: TiledSlide, rival: openslide.OpenSlide) -> list[store.F
             ),
         }
     )
-    return _rows("patches across tiles", timed)
+    return rows_of(
+        "patches across tiles",
+        timed,
+        rival="openslide-python",
+        bars={"coverslip": {"times_rival": 4}},
+    )
 
 
 def _halved(slide: TiledSlide, rival: openslide.OpenSlide) -> list[store.Facts]:
@@ -141,7 +152,12 @@ def _halved(slide: TiledSlide, rival: openslide.OpenSlide) -> list[store.Facts]:
             ),
         }
     )
-    return _rows("40x to 20x without a level", timed)
+    return rows_of(
+        "40x to 20x without a level",
+        timed,
+        rival="openslide-python, Pillow Lanczos",
+        bars={"coverslip, exact area": {"times_rival": 6}},
+    )
 
 
 def _read(slide: TiledSlide, places: Places, side: int) -> None:
@@ -159,21 +175,5 @@ def _same(ours: RGB, theirs: RGB) -> None:
         raise ValueError("pixels differ: nothing is timed")
 
 
-def _rows(what: str, timed: dict[str, Timing]) -> list[store.Facts]:
-    slowest = timed[list(timed)[-1]]
-    limit = next((t for name, t in timed.items() if "limit" in name), None)
-    return [
-        {
-            "what": what,
-            "who": name,
-            "per_cpu_second": round(timing.rate, 1),
-            "times_rival": round(timing.times_faster(slowest), 2),
-            "of_limit": round(timing.times_faster(limit), 2) if limit else None,
-        }
-        for name, timing in timed.items()
-    ]
-
-
 if __name__ == "__main__":
-    for row in main()["rows"]:
-        print(row)
+    show(main())

@@ -191,9 +191,10 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, facts: object) -> None:
-    """Write a JSON file whole."""
-    write_text(path, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+def write_json(path: Path, facts: object, *, dense: bool = False) -> None:
+    """Write a JSON file whole; `dense` on one line, which takes a tenth of the time."""
+    indent = None if dense else 2
+    write_text(path, json.dumps(facts, indent=indent, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is anything

@@ -122,6 +122,7 @@ def test_another_mask_is_another_parameter(tmp_path):
     [
         ({"patches": {"threshold": 0.5}}, "threshold was 0.8, now 0.5"),
         ({"features": {"resize": 48}}, "encoder.resize was 32, now 48"),
+        ({"features": {"reduce": "half"}}, "reduce was None, now 'half'"),
         ({"scales": Scales(by_slide={"s": Mpp(0.25)})}, "l0_mpp was 0.5, now 0.25"),
     ],
 )

@@ -95,3 +95,18 @@ def test_a_foreign_table_is_named(tmp_path):
     path.write_text("name,size\na,1\n")
     with pytest.raises(DataError, match=r"slides.csv: no column slide_id"):
         SlideTable.open(path)
+
+
+def test_idle_shares_count_the_slides_by_their_time(table):
+    """Only of slides that were asked for; a row read from the file counts as well."""
+    assert table.idle() is None
+    table.note("a", {"seconds_features": 30, "encoder_idle": 0.1, "readers_idle": 0.8})
+    table.note("b", {"seconds_features": "10", "encoder_idle": "0.5"})
+    assert table.idle() == pytest.approx((0.1, 0.8))
+    table.note("b", {"readers_idle": "0.0"})
+    assert table.idle() == pytest.approx((0.2, 0.6))
+    table.write()
+    again = SlideTable.open(table.path)
+    assert again.idle() is None
+    again.note("b", {})
+    assert again.idle() == pytest.approx((0.5, 0.0))

@@ -103,11 +103,22 @@ def test_facts_say_how_features_were_made(slide, patches):
     made = extract_features(slide, patches, fake_encoder())
     encoder, patching = fake_encoder().identity(), PatchOptions(size=SIZE).facts()
     asked = features_made_with(patches, encoder, patching)
-    assert {key: made.facts[key] for key in asked} == asked
+    assert {key: made.facts.get(key) for key in asked} == asked
     assert made.facts["scale"] == patches.scale.facts()
     moved = patches.coords + [[0, 1]]
     assert coords_digest(moved) != asked["coords_sha256"]
     assert coords_digest(patches.coords[::-1]) != asked["coords_sha256"]
+
+
+def test_facts_say_how_pixels_were_reduced(slide, patches):
+    """Nothing where they were averaged: such files are as they always were."""
+    encoder, patching = fake_encoder().identity(), PatchOptions(size=SIZE).facts()
+    for reduce, told in (("area", None), ("half", "half")):
+        options = FeatureOptions(reduce=reduce)
+        made = extract_features(slide, patches, fake_encoder(), options)
+        asked = features_made_with(patches, encoder, patching, reduce)
+        assert made.facts.get("reduce") == asked["reduce"] == told
+        assert ("reduce" in made.facts) == (reduce == "half")
 
 
 def test_a_slide_without_tissue_has_no_features_of_the_right_length(slide, tmp_path):
@@ -252,7 +263,7 @@ def test_reading_ahead_is_bounded(slide, patches, monkeypatch):
     """Readers work ahead of the encoder by two batches, not by the whole slide."""
     begun, lock = [], threading.Lock()
 
-    def read(_slide, l0_xy, _scale):
+    def read(_slide, l0_xy, _scale, _reduce):
         with lock:
             begun.append(l0_xy)
         return np.zeros((SIZE, SIZE, 3), np.uint8)
@@ -279,7 +290,7 @@ def test_a_patch_that_cannot_be_read_ends_the_slide(slide, patches, monkeypatch)
     """With the reader's own error; what was not begun is not read any more."""
     begun = []
 
-    def read(_slide, l0_xy, _scale):
+    def read(_slide, l0_xy, _scale, _reduce):
         begun.append(l0_xy)
         if len(begun) == 10:
             raise UnreadableSlideError("a.tif: damaged or truncated")

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from coverslip.prepare.segmentation import TissueOptions, segment
+from coverslip.prepare.segmentation import TissueOptions, _ink, segment
 
 GLASS, STROMA, NUCLEI = (243, 243, 243), (214, 150, 190), (120, 80, 150)
 FAT = (226, 200, 220)
@@ -196,3 +196,18 @@ def test_the_threshold_stays_within_its_limits():
     options = TissueOptions()
     assert segment(scene.picture, MPP, options)[1] == options.saturation_max
     assert segment(Scene().picture, MPP, options)[1] == options.saturation_min
+
+
+def test_ink_is_what_the_rule_says_pixel_by_pixel():
+    """Plane by plane in bytes as in whole numbers: nothing overflows."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (64, 64, 3), np.uint8)
+    picture[:32] //= 3  # dark ones, too
+    channels = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
+    hue, saturation, _ = (channel.astype(int) for channel in channels)
+    value, least = picture.max(axis=2).astype(int), picture.min(axis=2).astype(int)
+    dark = (value < 110) & (value - least < 40)
+    green = (saturation > 40) & (hue > 30) & (hue < 110)
+    assert 0 < dark.sum() < dark.size
+    assert 0 < green.sum() < green.size
+    assert np.array_equal(_ink(picture, *channels), dark | green)

@@ -11,9 +11,11 @@ import click
 from coverslip.cli.options import Command, options_of, pick
 from coverslip.errors import OptionError
 from coverslip.geometry import Mpp
-from coverslip.pipeline import verbs
 from coverslip.pipeline.engine import LocalEngine
+from coverslip.pipeline.folders import prepare_folders
+from coverslip.pipeline.importing import export_pickles, import_pickles
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
+from coverslip.pipeline.preparing import prepare
 from coverslip.pipeline.table import FAILED, NO_PATCH, NO_TISSUE, SlideTable
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
@@ -115,7 +117,7 @@ def tissue(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: 
     Writes outlines (tissue/SLIDE.geojson), thumbnails with the outlines drawn, and the
     table slides.csv into the study folder.
     """
-    report(verbs.tissue(slides, preparation_from(out, given)))
+    report(prepare(slides, preparation_from(out, given), upto="tissue"))
 
 
 @click.command()
@@ -130,7 +132,7 @@ def patches(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa:
 
     Writes coordinates that CLAM's and TRIDENT's users can read as they are.
     """
-    report(verbs.patches(slides, preparation_from(out, given)))
+    report(prepare(slides, preparation_from(out, given), upto="patches"))
 
 
 @click.command()
@@ -161,16 +163,26 @@ def features(
     preparation = preparation_from(out, given)
     made = preparation.features_folder
     if all(place.suffix in {".pkl", ".pickle"} for place in slides):
-        table = verbs.import_pickles(slides, preparation)
+        table = import_pickles(slides, preparation)
     elif from_patches:
-        table = verbs.features_from_patches(slides, preparation)
+        table = prepare_folders(slides, preparation)
         made = preparation.imported(preparation.options.features.encoder)
     else:
-        table = verbs.features(slides, preparation)
+        table = prepare(slides, preparation)
     if pickle:
-        for path in verbs.export_pickles(made):
+        for path in export_pickles(made):
             click.echo(path)
+    tell_idle(table)
     report(table)
+
+
+def tell_idle(table: SlideTable) -> None:
+    """Say what features waited for, if any were made: the fuller one sets the pace."""
+    if (idle := table.idle()) is not None:
+        click.echo(
+            f"features: the encoder waited {idle[0]:.0%} of the time, the threads that "
+            f"read patches {idle[1]:.0%}"
+        )
 
 
 def report(table: SlideTable) -> None:

@@ -25,6 +25,7 @@ from coverslip.cli.prepare import (
     patch_options,
     preparation_from,
     report,
+    tell_idle,
     tissue_options,
 )
 from coverslip.pipeline import verbs
@@ -59,6 +60,7 @@ def run(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN
     tell(result.trained)
     for picture in result.pictures:
         click.echo(f"heatmap: {picture}")
+    tell_idle(result.table)
     report(result.table)
 
 

@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from coverslip import store
 from coverslip.errors import DataError, SlideError
 from coverslip.pipeline.preparation import Preparation
-from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.patches import Patches
 from coverslip.slides.reading import read_patch
 from coverslip.slides.slide import RGB
+
+if TYPE_CHECKING:  # it loads torch
+    from coverslip.prepare.encoders.encoder import Encoder
 
 CALIBRATION = "calibration.npz"
 """Beside the features of a study in int8: the patches that its ranges were chosen on."""
@@ -21,7 +24,7 @@ CALIBRATING = 64
 
 
 def calibrate(
-    preparation: Preparation, encoder: Encoder, paths: Sequence[Path]
+    preparation: Preparation, encoder: "Encoder", paths: Sequence[Path]
 ) -> None:
     """Choose the ranges of int8 on patches from slides all over the study.
 
@@ -68,10 +71,11 @@ def _some_patches(
     if patches is None:
         return []
     drawn = rng.choice(len(patches), min(count, len(patches)), replace=False)
+    reduce = preparation.options.features.reduce
     try:
         with preparation.scales.open(path) as slide:
             return [
-                read_patch(slide, (int(x), int(y)), patches.scale)
+                read_patch(slide, (int(x), int(y)), patches.scale, reduce)
                 for x, y in patches.coords[drawn]
             ]
     except SlideError:

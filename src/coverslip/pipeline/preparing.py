@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 from tqdm import tqdm
@@ -22,7 +22,6 @@ from coverslip.pipeline.engine import LocalEngine, Outcome
 from coverslip.pipeline.preparation import PREPARED, Preparation
 from coverslip.pipeline.table import NO_PATCH, NO_TISSUE, SlideTable
 from coverslip.prepare.annotations import read_polygons_geojson
-from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.export import export_patches
 from coverslip.prepare.features import (
     Progress,
@@ -42,6 +41,9 @@ from coverslip.slides.finding import find_slides
 from coverslip.slides.fingerprint import fingerprint
 from coverslip.slides.overview import read_overview
 from coverslip.slides.slide import Slide
+
+if TYPE_CHECKING:  # it loads torch
+    from coverslip.prepare.encoders.encoder import Encoder
 
 MASK_SUFFIXES = (".geojson", ".json", ".png", ".tif", ".tiff")
 
@@ -223,7 +225,7 @@ def ensure_patches(slide: Slide, tissue: Tissue, preparation: Preparation) -> Pa
 
 
 def _embed_all(
-    preparation: Preparation, encoder: Encoder, paths: list[Path], table: SlideTable
+    preparation: Preparation, encoder: "Encoder", paths: list[Path], table: SlideTable
 ) -> None:
     """Extract features slide by slide: the encoder is the bottleneck, not the slides."""
     counts = {p: int(str(table.rows[store.slide_id_of(p)]["patches"])) for p in paths}
@@ -244,7 +246,7 @@ def _embed_all(
 
 def embed_slide(
     preparation: Preparation,
-    encoder: Encoder,
+    encoder: "Encoder",
     path: Path,
     progress: Progress | None = None,
 ) -> store.Facts:
@@ -259,7 +261,10 @@ def embed_slide(
     status = {"status": "features"} if len(patches) else {}
     if target.exists():
         asked = features_made_with(
-            patches, encoder.identity(), preparation.options.patches.facts()
+            patches,
+            encoder.identity(),
+            preparation.options.patches.facts(),
+            preparation.options.features.reduce,
         )
         store.check_same(target, store.read_facts(target), asked)
         if progress is not None:

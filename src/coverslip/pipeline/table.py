@@ -37,6 +37,7 @@ NO_PATCH = "no patch"
 """There is tissue, but no patch with enough of it: a smaller --size or --threshold."""
 STAGES = ("tissue", "patches", "features")
 """What a slide's status says: the last stage that was done, in this order."""
+_IDLE = ("seconds_features", "encoder_idle", "readers_idle")
 PATIENCE = 2.0
 """Seconds between two writings of the table while a batch runs."""
 
@@ -101,6 +102,25 @@ class SlideTable:
     def with_status(self, status: str) -> list[str]:
         """Return which of the slides that were worked on have this status."""
         return sorted(k for k in self.asked if self.rows[k].get("status") == status)
+
+    def idle(self) -> tuple[float, float] | None:
+        """Return the shares of the time of features in which encoder and readers waited.
+
+        Over the slides that were worked on; None where no features were made.
+        """
+        rows = [self.rows[key] for key in self.asked]
+        timed = [
+            tuple(float(str(row[name])) for name in _IDLE)
+            for row in rows
+            if all(row.get(name) not in {None, ""} for name in _IDLE)
+        ]
+        seconds = sum(row[0] for row in timed)
+        if not seconds:
+            return None
+        return (
+            sum(row[0] * row[1] for row in timed) / seconds,
+            sum(row[0] * row[2] for row in timed) / seconds,
+        )
 
 
 def tell_failure(error: str) -> None:

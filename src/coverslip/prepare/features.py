@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from coverslip import store
 from coverslip.errors import CorruptFileError, DataError
 from coverslip.options import Options
 from coverslip.prepare.ahead import ReadAhead
-from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.encoders.registry import load_encoder
 from coverslip.prepare.export import read_image, read_patch_folder
 from coverslip.prepare.patches import (
@@ -27,8 +26,11 @@ from coverslip.prepare.patches import (
     PatchOptions,
     trident_attributes,
 )
-from coverslip.slides.reading import read_patch
+from coverslip.slides.reading import Reduce, read_patch
 from coverslip.slides.slide import RGB, Slide
+
+if TYPE_CHECKING:  # it loads torch
+    from coverslip.prepare.encoders.encoder import Encoder
 
 Progress = Callable[[int], None]
 """Told how many more patches are done."""
@@ -51,6 +53,11 @@ class FeatureOptions(Options):
     )
     batch_size: int = Field(64, ge=1, description="patches at once")
     workers: int = Field(4, ge=1, description="threads that read patches")
+    reduce: Reduce = Field(
+        "area",
+        description="how finer pixels become a patch's: averaged (area), or decoded at "
+        "half size (half) where the level is just twice as fine: faster, inexact",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs")
     precision: Literal["fp32", "bf16", "fp16", "int8"] = Field(
         "fp32",
@@ -61,7 +68,7 @@ class FeatureOptions(Options):
         description="what runs the encoder; auto: OpenVINO on a CPU, where installed",
     )
 
-    def load(self) -> Encoder:
+    def load(self) -> "Encoder":
         """Load the encoder that these options name."""
         return load_encoder(
             self.encoder,
@@ -177,13 +184,20 @@ def check_finite(features: npt.NDArray[Any], name: str) -> None:
 
 
 def features_made_with(
-    patches: Patches, encoder: store.Facts, patching: store.Facts
+    patches: Patches,
+    encoder: store.Facts,
+    patching: store.Facts,
+    reduce: Reduce = "area",
 ) -> store.Facts:
-    """Return the facts that decide whether features on disk can be kept."""
+    """Return the facts that decide whether features on disk can be kept.
+
+    `reduce` is null for the mean, as in files from before there was a choice.
+    """
     return {
         "encoder": encoder,
         "patching": patching,
         "coords_sha256": coords_digest(patches.coords),
+        "reduce": None if reduce == "area" else reduce,
     }
 
 
@@ -197,7 +211,7 @@ def coords_digest(coords: Coordinates) -> str:
 def extract_features(
     slide: Slide,
     patches: Patches,
-    encoder: Encoder,
+    encoder: "Encoder",
     options: FeatureOptions | None = None,
     progress: Progress | None = None,
 ) -> Features:
@@ -216,16 +230,19 @@ def extract_features(
     l0_corners = [(int(x), int(y)) for x, y in patches.coords]
     batches = ReadAhead(
         l0_corners,
-        lambda l0_xy: read_patch(slide, l0_xy, patches.scale),
+        lambda l0_xy: read_patch(slide, l0_xy, patches.scale, options.reduce),
         options.batch_size,
         options.workers,
+    )
+    made_with = features_made_with(
+        patches, encoder.identity(), patches.facts["options"], options.reduce
     )
     return Features(
         slide_id=slide.slide_id,
         features=_embed(batches, encoder, slide.slide_id, progress),
         coords=patches.coords,
         facts={
-            **features_made_with(patches, encoder.identity(), patches.facts["options"]),
+            **{key: value for key, value in made_with.items() if value is not None},
             "scale": patches.scale.facts(),
         },
         attributes=trident_attributes(patches.scale, patches.l0_size, overlap),
@@ -235,7 +252,7 @@ def extract_features(
 
 def extract_folder(
     folder: Path,
-    encoder: Encoder,
+    encoder: "Encoder",
     options: FeatureOptions | None = None,
     progress: Progress | None = None,
 ) -> Features:
@@ -258,7 +275,7 @@ def extract_folder(
 
 
 def _embed(
-    batches: Iterable[RGB], encoder: Encoder, name: str, progress: Progress | None
+    batches: Iterable[RGB], encoder: "Encoder", name: str, progress: Progress | None
 ) -> npt.NDArray[np.float16]:
     parts = [np.empty((0, encoder.card.dim), np.float16)]
     for batch in batches:

@@ -23,14 +23,15 @@ def fill(outlines: Iterable[Polygon], size: tuple[int, int]) -> Mask:
         A mask of shape (height, width).
     """
     width, height = size
-    turns = np.zeros((height, width + 1), np.int32)
+    turns = np.zeros((height, width + 1), np.int16)
     for outline in map(orient, outlines):
         for ring in (outline.exterior, *outline.interiors):
             points = np.asarray(ring.coords)[:, :2]
             rows, columns, signs = _crossings(points, size)
             np.add.at(turns, (rows, columns), signs)
     # Left to right, the sum of the crossings tells how many outlines one is inside of.
-    return np.asarray(turns.cumsum(axis=1)[:, :-1] != 0)
+    np.cumsum(turns, axis=1, dtype=turns.dtype, out=turns)
+    return np.asarray(turns[:, :-1] != 0)
 
 
 def _crossings(

@@ -196,7 +196,7 @@ def coverage(
         (Y, X) shares, 0 to 1.
     """
     across, down = tissue.l0_per_px
-    area = cv2.integral(tissue.mask.astype(np.uint8)).astype(np.float64)
+    area = cv2.integral(tissue.mask.view(np.uint8))  # (H + 1, W + 1)
     px_xs = (l0_xs[None] + [[0.0], [l0_side]] - tissue.bounds.l0_x) / across
     px_ys = (l0_ys[None] + [[0.0], [l0_side]] - tissue.bounds.l0_y) / down
     left, right = (_interpolate(area.T, edge).T for edge in px_xs)  # (H + 1, X)
@@ -207,7 +207,7 @@ def coverage(
 
 
 def _interpolate(
-    rows: npt.NDArray[np.float64], positions: npt.NDArray[np.float64]
+    rows: npt.NDArray[Any], positions: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
     """Return the rows at real-valued positions, linearly between neighbours."""
     inside = np.clip(positions, 0, len(rows) - 1)

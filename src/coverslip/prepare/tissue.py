@@ -95,7 +95,7 @@ class Tissue:
             **self.facts,
         }
         collection = {"type": "FeatureCollection", "features": features}
-        store.write_json(path, {**collection, store.FACTS: facts})
+        store.write_json(path, {**collection, store.FACTS: facts}, dense=True)
 
     @classmethod
     def load(cls, path: Path) -> "Tissue":

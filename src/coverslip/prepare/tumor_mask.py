@@ -144,9 +144,9 @@ def polygons_from_mask(mask: Mask, px_downsample: tuple[float, float]) -> list[P
     Returns:
         Valid polygons in level-0 pixels, none overlapping.
     """
-    padded = np.pad(mask.astype(np.int8), 1)
-    across = _runs(np.diff(padded, axis=1)[1:-1].T)
-    along = _runs(np.diff(padded, axis=0)[:, 1:-1])
+    padded = np.pad(mask.view(np.int8), 1)
+    across = _runs((padded[1:-1, 1:] - padded[1:-1, :-1]).T)
+    along = _runs(padded[1:, 1:-1] - padded[:-1, 1:-1])
     edges = np.concatenate([across, along[:, :, ::-1]])
     faces = shapely.get_parts(shapely.polygonize(shapely.linestrings(edges)))
     inner = shapely.get_coordinates(shapely.point_on_surface(faces)).astype(int)
@@ -160,8 +160,14 @@ def _runs(steps: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
     `steps[line, i]` is +1 or -1 where the mask changes across the i-th unit edge of a
     grid line. A run ends where the sign changes, hence at every crossing of outlines.
     """
-    padded = np.pad(steps, ((0, 0), (1, 1)))
-    changes = padded[:, 1:] != padded[:, :-1]
-    starts = np.argwhere(changes & (padded[:, 1:] != 0))
-    ends = np.argwhere(changes & (padded[:, :-1] != 0))
-    return np.stack([starts, ends], axis=1)
+    length = steps.shape[1]
+    flat = np.ascontiguousarray(steps).ravel()
+    edges = np.flatnonzero(flat)
+    signs = flat[edges]
+    begins = np.ones(len(edges) + 1, np.bool_)
+    begins[1:-1] = (
+        (np.diff(edges) != 1) | (np.diff(signs) != 0) | (edges[1:] % length == 0)
+    )
+    line, start = np.divmod(edges[begins[:-1]], length)
+    end = edges[begins[1:]] % length + 1
+    return np.stack([np.stack([line, start], 1), np.stack([line, end], 1)], axis=1)

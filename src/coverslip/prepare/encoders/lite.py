@@ -137,9 +137,8 @@ def load(weights: Path | None = None) -> tuple[Card, nn.Module]:
     """
     path = weights or _packaged_file()
     state, _ = read_state(path)
-    with torch.device("meta"):  # draws nothing from torch's global generator
+    with torch.random.fork_rng(devices=[]):  # the global generator stays as it is
         network = EfficientNetLite0()
-    network.to_empty(device="cpu")
     state = {key.replace("._", ".").removeprefix("_"): t for key, t in state.items()}
     load_exactly(network, state, path, ignored=("fc.",))
     card = replace(EFFICIENTNET_LITE0, weights_hash=file_hash(path))

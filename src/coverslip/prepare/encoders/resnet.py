@@ -82,7 +82,7 @@ class ResNetTrunk(nn.Module):
     def __init__(self, stride_on: StrideOn = "3x3", *, seed: int = 0) -> None:
         super().__init__()
         self.stride_on = stride_on
-        with torch.device("meta"):  # draws nothing from torch's global generator
+        with torch.random.fork_rng(devices=[]):  # the global generator stays as it is
             self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
             self.bn1 = nn.BatchNorm2d(64)
             self.maxpool = nn.MaxPool2d(3, 2, padding=1)
@@ -90,7 +90,6 @@ class ResNetTrunk(nn.Module):
             self.layer2 = _stage(256, 128, 4, 2, stride_on)
             self.layer3 = _stage(512, 256, 6, 2, stride_on)
             self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.to_empty(device="cpu")
         _initialise(self, torch.Generator().manual_seed(seed))
 
     def forward(self, x: Tensor) -> Tensor:
