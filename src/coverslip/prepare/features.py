@@ -63,9 +63,10 @@ class FeatureOptions(Options):
         "fp32",
         description="arithmetic of the encoder; fp16 on a GPU only, int8 on a CPU only",
     )
-    runtime: Literal["auto", "torch", "openvino"] = Field(
+    runtime: Literal["auto", "torch", "compile", "openvino"] = Field(
         "auto",
-        description="what runs the encoder; auto: OpenVINO on a CPU, where installed",
+        description="what runs the encoder; auto: OpenVINO on a CPU, where installed, "
+        "else torch",
     )
 
     def load(self) -> "Encoder":
@@ -278,9 +279,9 @@ def _embed(
     batches: Iterable[RGB], encoder: "Encoder", name: str, progress: Progress | None
 ) -> npt.NDArray[np.float16]:
     parts = [np.empty((0, encoder.card.dim), np.float16)]
-    for batch in batches:
+    for features in encoder.embed_each(batches):
         with np.errstate(over="ignore"):  # infinity is refused in the next line
-            part = encoder.embed(batch).astype(np.float16)
+            part = features.astype(np.float16)
         check_finite(part, name)
         parts.append(part)
         if progress is not None:

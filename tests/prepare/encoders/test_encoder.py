@@ -1,5 +1,6 @@
 """What an encoder does to patches, and how it behaves when memory is short."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from coverslip.errors import (
 )
 from coverslip.prepare.encoders import openvino
 from coverslip.prepare.encoders.card import Card
+from coverslip.prepare.encoders.eager import EagerNetwork
 from coverslip.prepare.encoders.encoder import (
     CPU_BATCH,
     Encoder,
@@ -297,3 +299,72 @@ def test_bf16_is_float32_outside_and_near_fp32(trained):
     half = encoder(card, trained, precision="bf16").embed(patches)
     assert half.dtype == np.float32
     assert 0 < np.linalg.norm(half - full) / np.linalg.norm(full) < 0.03
+
+
+def test_batches_in_turn_are_encoded_as_one_by_one():
+    """In order, also where the reader writes over a batch once it asks for the next."""
+    many, place = noise(10), np.empty((4, 32, 32, 3), np.uint8)
+
+    def batches():
+        for start in range(0, 10, 4):
+            part = many[start : start + 4]
+            place[: len(part)] = part
+            yield place[: len(part)]
+            place[:] = 0
+
+    found = np.concatenate(list(encoder().embed_each(batches())))
+    np.testing.assert_array_equal(found, encoder().embed(many))
+
+
+def test_what_was_begun_is_the_batchs_own():
+    """Features asked for before the patches are overwritten are those of the patches."""
+    network = EagerNetwork(PLAIN, MeanColour(), torch.device("cpu"), "fp32")
+    patches = noise(5)
+    expected = network(patches)
+    fetch = network.start(patches)
+    patches[:] = 0
+    np.testing.assert_array_equal(fetch(), expected)
+
+
+def test_the_way_of_a_gpu_encodes_what_does_not_fit_piece_by_piece():
+    """One batch in flight, the one too large for memory halved, all in order."""
+    error = torch.OutOfMemoryError("CUDA out of memory")
+    going = encoder(module=MeanColour(limit=3, error=error))
+    going.batch_limit = None
+    many = noise(10)
+    started = [going._start(going._network, many[i : i + 5]) for i in (0, 5)]
+    found = np.concatenate([fetch() for fetch in started])
+    np.testing.assert_array_equal(found, encoder().embed(many))
+    assert going.batch_limit == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_compiled_features_are_the_same(monkeypatch, tmp_path):
+    """Within rounding, for batches of any size, compiled once."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    card = replace(PLAIN, dim=8, resize=40, std=(0.2, 0.3, 0.4))
+    swift = encoder(card, module, runtime="compile")
+    for count in (8, 3, 20):
+        patches = noise(count, 50, seed=count)
+        np.testing.assert_allclose(
+            swift.embed(patches), encoder(card, module).embed(patches), rtol=1e-5
+        )
+    assert swift.identity() == encoder(card, module).identity()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own
+def test_a_network_that_cannot_be_compiled_says_what_else_there_is(monkeypatch):
+    """No compiler on the machine: the runtime to use instead is named."""
+
+    def refuse(*_args):
+        raise torch._dynamo.exc.TorchDynamoException("no C++ compiler")
+
+    going = encoder(runtime="compile")
+    monkeypatch.setattr(going._network, "_run", refuse)
+    with pytest.raises(EncoderError, match=r"no C\+\+ compiler.*--runtime torch"):
+        going.embed(noise(2))

@@ -1,6 +1,7 @@
 """An encoder: patches of 8-bit RGB in, features out, whatever the machine's memory."""
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Literal, Protocol, get_args
 
@@ -29,7 +30,7 @@ __all__ = [
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
-Runtime = Literal["auto", "torch", "openvino"]
+Runtime = Literal["auto", "torch", "compile", "openvino"]
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "not enough memory", "ALLOC_FAILED")
 
 
@@ -58,7 +59,8 @@ class Encoder:
         device: "auto" takes a GPU where there is one.
         precision: "fp32" is torch's (on a GPU, convolutions may run in TF32); the
             others run under autocast, and features leave as float32 all the same.
-        runtime: What runs the network: PyTorch, or OpenVINO on a CPU.
+        runtime: What runs the network: PyTorch, PyTorch compiled (which needs a
+            compiler on the machine), or OpenVINO on a CPU.
 
     Raises:
         OptionError: This machine has not the device, or device or runtime not the
@@ -85,7 +87,13 @@ class Encoder:
         if self.runtime == "openvino":
             self._network = OpenVinoNetwork(card, module, precision)
         else:
-            self._network = EagerNetwork(card, module, self.device, precision)
+            self._network = EagerNetwork(
+                card,
+                module,
+                self.device,
+                precision,
+                compiled=self.runtime == "compile",
+            )
 
     def identity(self) -> dict[str, Any]:
         """Return the JSON-ready facts that make two features comparable."""
@@ -144,6 +152,50 @@ class Encoder:
         self._check_finite(features)
         return features
 
+    def embed_each(
+        self, batches: Iterable[npt.NDArray[np.uint8]]
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        """Encode batches (B, H, W, 3) in turn; a GPU has the next one before it is idle.
+
+        A batch may be overwritten once the next is asked for.
+
+        Raises:
+            EncoderError, DataError: As `embed`.
+        """
+        if self.device.type == "cpu" or not isinstance(self._network, EagerNetwork):
+            yield from map(self.embed, batches)
+            return
+        waiting: Callable[[], npt.NDArray[np.float32]] | None = None
+        for batch in batches:
+            coming = self._start(self._network, batch)
+            if waiting is not None:
+                yield waiting()
+            waiting = coming
+        if waiting is not None:
+            yield waiting()
+
+    def _start(
+        self, network: EagerNetwork, patches: npt.NDArray[np.uint8]
+    ) -> Callable[[], npt.NDArray[np.float32]]:
+        """Begin a batch; where it does not fit in memory, encode it piece by piece."""
+        if self.batch_limit is None or len(patches) <= self.batch_limit:
+            try:
+                fetch = network.start(patches)
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+            else:
+                return lambda: self._checked(fetch(), len(patches))
+        features = self.embed(patches)
+        return lambda: features
+
+    def _checked(
+        self, features: npt.NDArray[np.float32], count: int
+    ) -> npt.NDArray[np.float32]:
+        self._check_shape(features, count)
+        self._check_finite(features)
+        return features
+
     def _try(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
         """Encode a batch; None when memory ran out."""
         try:
@@ -152,12 +204,16 @@ class Encoder:
             if not _is_out_of_memory(error):
                 raise
             return None
-        if result.shape != (len(patches), self.card.dim):
-            raise EncoderError(
-                f"{self.card.name}: gave features of shape {result.shape[1:]}, its card "
-                f"says {self.card.dim}: the weights or the card are of another network"
-            )
+        self._check_shape(result, len(patches))
         return result
+
+    def _check_shape(self, features: npt.NDArray[np.float32], count: int) -> None:
+        if features.shape != (count, self.card.dim):
+            raise EncoderError(
+                f"{self.card.name}: gave features of shape {features.shape[1:]}, its "
+                f"card says {self.card.dim}: the weights or the card are of another "
+                "network"
+            )
 
     def _halve(self, size: int) -> None:
         if self.device.type == "cuda":
@@ -209,7 +265,7 @@ def choose_device(
 
 def choose_runtime(
     runtime: Runtime = "auto", device: Device = "auto", precision: Precision = "fp32"
-) -> Literal["torch", "openvino"]:
+) -> Literal["torch", "compile", "openvino"]:
     """Return what runs a network.
 
     Raises:
@@ -221,14 +277,16 @@ def choose_runtime(
         known = ", ".join(get_args(Runtime))
         raise OptionError(f"{runtime!r} is unknown: choose from {known}")
     on_cpu = choose_device(device, precision).type == "cpu"
-    if precision == "int8" and runtime == "torch":
+    if precision == "int8" and runtime in {"torch", "compile"}:
         raise OptionError("precision=int8: needs OpenVINO: use --runtime openvino")
     if runtime == "openvino" and not on_cpu:
         raise OptionError("runtime=openvino: runs on a CPU only: use --device cpu")
     if runtime == "openvino" or precision == "int8":
         require("openvino")
         return "openvino"
-    return "openvino" if runtime == "auto" and on_cpu and available() else "torch"
+    if runtime == "auto":
+        return "openvino" if on_cpu and available() else "torch"
+    return runtime
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
