@@ -2,25 +2,20 @@
 
     python -m benchmarks.speed.training [--dtfd DIR]
 
-DIR is a checkout of DTFD-MIL's published code. Its networks are imported from there and
-trained as its program trains them, pseudo-bag by pseudo-bag, with one change: both
-backward passes come before both updates, because today's PyTorch refuses the published
-order (an update between them changes weights that the second still needs). Reading,
-logging and validation are left out on both sides; our bags lie on disk in float16.
+DIR is a checkout of DTFD-MIL's published code; how its networks are trained is said in
+`benchmarks.speed.dtfd`. Reading, logging and validation are left out on its side, and
+validation on ours; our bags lie on disk in float16.
 """
 
 import argparse
-import importlib
-import random
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from benchmarks.speed.dtfd import Published
 from benchmarks.speed.measure import take_turns
-from torch import Tensor, nn
 
 from coverslip import store
 from coverslip.learn.loading import Labelled
@@ -28,7 +23,7 @@ from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.training import Trainer, TrainOptions
 from coverslip.prepare.features import Features
 
-BAGS, PATCHES, DIM, WIDTH, GROUPS = 6, 8_000, 1024, 512, 4
+BAGS, PATCHES, DIM, WIDTH = 6, 8_000, 1024, 512
 GFLOP = 2 * 2 * PATCHES * DIM * WIDTH / 1e9
 """Of one bag: the reduction, forward and the gradient of its weights."""
 
@@ -53,8 +48,11 @@ def main(dtfd: Path | None = None) -> store.Facts:
             name = f"matrix products alone (limit), {str(precision)[6:]}"
             ways[name] = (products(precision), BAGS)
         if dtfd is not None:
-            ways["DTFD-MIL, tier 2's input detached"] = (rival(dtfd, items, True), BAGS)
-            ways[RIVAL] = (rival(dtfd, items, False), BAGS)
+            ways["DTFD-MIL, tier 2's input detached"] = (
+                Published(dtfd, items, detach=True).epoch,
+                BAGS,
+            )
+            ways[RIVAL] = (Published(dtfd, items).epoch, BAGS)
         timed = take_turns(ways)
     rows = []
     for name, timing in timed.items():
@@ -97,7 +95,7 @@ def epoch_of(
 ) -> Callable[[], object]:
     """Return what trains one of our models for one epoch, without validation."""
     options = TrainOptions.model_validate(
-        {"epochs": 1_000, "precision": precision, "slides": slides}
+        {"epochs": 1_000, "precision": precision, "slides_per_step": slides}
     )
     chosen = entry(name).options()
     trainer = Trainer(build(name, DIM, 2, chosen), items, items, options)
@@ -109,73 +107,6 @@ def products(dtype: torch.dtype) -> Callable[[], object]:
     x, weight = torch.randn(PATCHES, DIM).to(dtype), torch.randn(WIDTH, DIM).to(dtype)
     slope = torch.randn(PATCHES, WIDTH).to(dtype)
     return lambda: [(x @ weight.T, slope.T @ x) for _ in range(BAGS)]
-
-
-def rival(checkout: Path, items: list[Labelled], detach: bool) -> Callable[[], object]:
-    """Return what trains DTFD-MIL's networks (AFS) for one epoch, as its program does.
-
-    Raises:
-        SystemExit: The folder is not that checkout.
-    """
-    if not (checkout / "Model" / "network.py").is_file():
-        raise SystemExit(f"{checkout}: no checkout of DTFD-MIL: Model/network.py lacks")
-    sys.path.insert(0, str(checkout))
-    attention, network = (
-        importlib.import_module(f"Model.{name}") for name in ("Attention", "network")
-    )
-    classifier = network.Classifier_1fc(WIDTH, 2, 0.0)
-    gate, reduction = attention.Attention_Gated(WIDTH), network.DimReduction(DIM, WIDTH)
-    second = attention.Attention_with_Classifier(L=WIDTH, num_cls=2)
-    first_tier = [classifier, gate, reduction]
-    adam = [
-        torch.optim.Adam(
-            [p for part in parts for p in part.parameters()], lr=1e-4, weight_decay=1e-4
-        )
-        for parts in (first_tier, [second])
-    ]
-    features = [torch.from_numpy(np.float32(item.bag.features)) for item in items]
-
-    def look(x: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """Return both tiers' losses of one bag."""
-        places = list(range(len(x)))
-        random.shuffle(places)
-        said, pooled = [], []
-        for part in np.array_split(np.array(places), GROUPS):
-            h = reduction(x.index_select(0, torch.LongTensor(part.tolist())))
-            weighted = torch.einsum("ns,n->ns", h, gate(h).squeeze(0))
-            f = weighted.sum(0, keepdim=True)
-            said.append(classifier(f))
-            scores = (weighted @ classifier.fc.weight.T).softmax(1)[:, -1]
-            scores.sort(descending=True)  # it sorts for AFS too
-            pooled.append(f)
-        tokens = torch.cat(pooled)
-        slide = second(tokens.detach() if detach else tokens)
-        cost = nn.functional.cross_entropy
-        return cost(torch.cat(said), label.expand(GROUPS)), cost(slide, label)
-
-    def epoch() -> None:
-        for x, item in zip(features, items, strict=True):
-            one, two = look(x, torch.tensor([item.label]))
-            for optimiser in adam:
-                optimiser.zero_grad()
-            one.backward(retain_graph=not detach)  # type: ignore[no-untyped-call]
-            for part in first_tier:
-                nn.utils.clip_grad_norm_(part.parameters(), 5.0)
-            kept = [
-                None if p.grad is None else p.grad.clone() for p in _all(first_tier)
-            ]
-            two.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(second.parameters(), 5.0)
-            for p, grad in zip(_all(first_tier), kept, strict=True):
-                p.grad = grad
-            for optimiser in adam:
-                optimiser.step()
-
-    return epoch
-
-
-def _all(parts: list[nn.Module]) -> list[nn.Parameter]:
-    return [p for part in parts for p in part.parameters()]
 
 
 if __name__ == "__main__":

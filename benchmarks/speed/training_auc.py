@@ -31,9 +31,9 @@ EPOCHS, SEEDS, RATE = 16, 5, 1e-3
 WAYS: dict[str, dict[str, Any]] = {
     "fp32, one slide a step": {},
     "bf16": {"precision": "bf16"},
-    "4 slides a step": {"slides": 4},
-    "4 slides a step, twice the rate": {"slides": 4, "lr": 2 * RATE},
-    "8 slides a step, 2.8 times the rate": {"slides": 8, "lr": 8**0.5 * RATE},
+    "4 slides a step": {"slides_per_step": 4},
+    "4 slides a step, twice the rate": {"slides_per_step": 4, "lr": 2 * RATE},
+    "8 slides a step, 2.8 times the rate": {"slides_per_step": 8, "lr": 8**0.5 * RATE},
 }
 
 

@@ -68,7 +68,9 @@ def scripted(monkeypatch, rows):
 @pytest.mark.parametrize("slides_a_step", [1, 3])
 def test_easy_slides_are_learned(slides_a_step):
     """A planted tenth of the patches is found: AUC 1 on slides never seen."""
-    going = trainer(LEARNING.replace(slides=slides_a_step, lr=1e-2 * slides_a_step))
+    going = trainer(
+        LEARNING.replace(slides_per_step=slides_a_step, lr=1e-2 * slides_a_step)
+    )
     log = list(going.epochs())
     model = going.finish()
     assert log[-1]["loss_tier1"] < log[0]["loss_tier1"]
@@ -101,7 +103,7 @@ def test_the_training_seed_alone_changes_the_result():
 
 def test_a_step_on_several_slides_descends_their_mean_loss():
     """The first step of three slides is one step on the mean of their losses."""
-    going = trainer(TrainOptions(slides=12, epochs=1), dropout=0.2)
+    going = trainer(TrainOptions(slides_per_step=12, epochs=1), dropout=0.2)
     by_hand = trainer(TrainOptions(epochs=1), dropout=0.2)
     model = by_hand.model.train()
     model.progress = 0.0

@@ -52,7 +52,7 @@ class TrainOptions(Options):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="arithmetic of the reduction in training"
     )
-    slides: int = Field(1, ge=1, description="slides of a step, in one pass")
+    slides_per_step: int = Field(1, ge=1, description="slides of a step, in one pass")
 
 
 PAPER = {"epochs": 200, "patience": None, "lr": 1e-4, "weight_decay": 1e-4}
@@ -170,7 +170,9 @@ class Trainer:
             len(self.train), generator=_generator(self.options.seed, epoch, "order")
         )
         totals: dict[str, torch.Tensor] = {}  # on the device: nothing waits for a sum
-        for batch in self._train_bags.batches(order.tolist(), self.options.slides):
+        for batch in self._train_bags.batches(
+            order.tolist(), self.options.slides_per_step
+        ):
             for name, loss in self._step(batch, epoch).items():
                 total = len(batch.items) * loss
                 totals[name] = totals[name] + total if name in totals else total
