@@ -6,6 +6,7 @@ torch.hub's weights, because tracing takes longer than a small slide.
 """
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +63,8 @@ class OpenVinoNetwork:
         require("nncf")
         with _quiet():
             import nncf
+
+            nncf.set_log_level(logging.ERROR)
             from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
             images = [self._pixels(patch[None]) for patch in patches]
