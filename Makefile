@@ -4,13 +4,14 @@
 #   make test    runs the test suite
 #
 #   make bench-accuracy   every model against every other (hours; slice: minutes)
+#   make bench-speed      reading, tissue, embedding, training against others (minutes)
 #
 # Others: make bench-accuracy-slice, make check (linters, types, import contract), make clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench-accuracy bench-accuracy-slice check format clean
+.PHONY: demo test bench-accuracy bench-accuracy-slice bench-speed check format clean
 
 demo: .venv/ready
 	$(BIN)/coverslip demo --out demo
@@ -23,6 +24,11 @@ bench-accuracy: .venv/ready
 
 bench-accuracy-slice: .venv/ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.accuracy --quick
+
+# RIVALS="--clam DIR --trident DIR --peer-python PY --dtfd DIR" brings in checkouts
+bench-speed: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[openvino]'
+	$(BIN)/python -m benchmarks.speed $(RIVALS)
 
 check: .venv/ready
 	$(BIN)/ruff format --check

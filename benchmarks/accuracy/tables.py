@@ -102,17 +102,16 @@ PAGES: dict[str, tuple[str, Callable[[store.Facts], str]]] = {
 """By name of the result: the page, and the table."""
 
 
-def marks(name: str) -> tuple[str, str]:
+def marks(name: str, maker: str = "benchmarks.accuracy.tables") -> tuple[str, str]:
     """Return the comments between which a table stands."""
-    return (
-        f"<!-- {name}: made by benchmarks.accuracy.tables -->",
-        f"<!-- end {name} -->",
-    )
+    return f"<!-- {name}: made by {maker} -->", f"<!-- end {name} -->"
 
 
-def renew(page: str, name: str, table: str) -> str:
+def renew(
+    page: str, name: str, table: str, maker: str = "benchmarks.accuracy.tables"
+) -> str:
     """Return a page with the table between its marks."""
-    begin, end = marks(name)
+    begin, end = marks(name, maker)
     before, rest = page.split(begin)
     return f"{before}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}"
 

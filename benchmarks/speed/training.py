@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from benchmarks.speed.dtfd import Published
-from benchmarks.speed.measure import take_turns
+from benchmarks.speed.measure import Contestants, rows_of, show, take_turns
 
 from coverslip import store
 from coverslip.learn.loading import Labelled
@@ -24,57 +24,42 @@ from coverslip.learn.training import Trainer, TrainOptions
 from coverslip.prepare.features import Features
 
 BAGS, PATCHES, DIM, WIDTH = 6, 8_000, 1024, 512
-GFLOP = 2 * 2 * PATCHES * DIM * WIDTH / 1e9
-"""Of one bag: the reduction, forward and the gradient of its weights."""
-
+WHAT = f"one epoch, {BAGS} bags of {PATCHES:,} x {DIM}"
 RIVAL = "DTFD-MIL, its updates in a legal order"
-BARS = {"dtfd, bf16": 3.0}
+LIMIT = {kind: f"matrix products alone, {kind} (limit)" for kind in ("fp32", "bf16")}
+BARS: dict[str, store.Facts] = {
+    "dtfd, bf16": {"times_rival": 3.0},
+    "dmia, bf16": {"times_rival": 3.0, "of_limit": 0.75},
+}
 
 
 def main(dtfd: Path | None = None) -> store.Facts:
     """Time an epoch of each and return the rows of the table."""
     with tempfile.TemporaryDirectory() as folder:
         items = make_bags(Path(folder))
-        ways: dict[str, tuple[Callable[[], object], int]] = {
-            f"{name}, {precision}": (epoch_of(name, items, precision), BAGS)
+        ways: Contestants = {
+            f"{name}, {kind}": (epoch_of(name, items, kind), BAGS)
             for name in ("dmia", "dtfd")
-            for precision in ("fp32", "bf16")
+            for kind in LIMIT
         }
-        ways["dmia, bf16, all in one step"] = (
-            epoch_of("dmia", items, "bf16", slides=BAGS),
-            BAGS,
-        )
-        for precision in (torch.float32, torch.bfloat16):
-            name = f"matrix products alone (limit), {str(precision)[6:]}"
-            ways[name] = (products(precision), BAGS)
+        together = epoch_of("dmia", items, "bf16", slides=BAGS)
+        ways[f"dmia, bf16, {BAGS} slides a step"] = together, BAGS
+        ways |= {LIMIT[kind]: (products(kind), BAGS) for kind in LIMIT}
         if dtfd is not None:
-            ways["DTFD-MIL, tier 2's input detached"] = (
-                Published(dtfd, items, detach=True).epoch,
-                BAGS,
-            )
-            ways[RIVAL] = (Published(dtfd, items).epoch, BAGS)
+            detached = Published(dtfd, items, detach=True).epoch
+            ways["DTFD-MIL, tier 2's input detached, fp32"] = detached, BAGS
+            ways[RIVAL] = Published(dtfd, items).epoch, BAGS
         timed = take_turns(ways)
     rows = []
-    for name, timing in timed.items():
-        kind = "bfloat16" if "bf16" in name else "float32"
-        limit = timed[f"matrix products alone (limit), {kind}"]
-        theirs = timed.get(RIVAL)
-        rows.append(
-            {
-                "what": f"one epoch, {BAGS} bags of {PATCHES:,} x {DIM}",
-                "who": name,
-                "per_cpu_second": round(timing.rate, 2),
-                "times_rival": round(timing.times_faster(theirs), 2)
-                if theirs
-                else None,
-                "wall_times_rival": (
-                    round(timing.times_sooner(theirs), 2) if theirs else None
-                ),
-                "of_limit": round(timing.times_faster(limit), 2),
-                "bar": BARS.get(name),
-            }
-        )
-    return {"stage": "training", "threads": torch.get_num_threads(), "rows": rows}
+    for kind, limit in LIMIT.items():
+        own = {name: t for name, t in timed.items() if kind in name or name == RIVAL}
+        rows += rows_of(WHAT, own, rival=RIVAL, limit=limit, bars=BARS)
+    return {
+        "stage": "training",
+        "slide": f"{BAGS} bags of {PATCHES:,} random features of length {DIM}",
+        "threads": torch.get_num_threads(),
+        "rows": list({row["who"]: row for row in reversed(rows)}.values())[::-1],
+    }
 
 
 def make_bags(folder: Path, bags: int = BAGS, patches: int = PATCHES) -> list[Labelled]:
@@ -102,8 +87,9 @@ def epoch_of(
     return lambda: trainer.pass_over(0)
 
 
-def products(dtype: torch.dtype) -> Callable[[], object]:
+def products(kind: str) -> Callable[[], object]:
     """Return the two products of an epoch that no training can do without."""
+    dtype = torch.bfloat16 if kind == "bf16" else torch.float32
     x, weight = torch.randn(PATCHES, DIM).to(dtype), torch.randn(WIDTH, DIM).to(dtype)
     slope = torch.randn(PATCHES, WIDTH).to(dtype)
     return lambda: [(x @ weight.T, slope.T @ x) for _ in range(BAGS)]
@@ -112,5 +98,4 @@ def products(dtype: torch.dtype) -> Callable[[], object]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--dtfd", type=Path, help="checkout of DTFD-MIL")
-    for row in main(parser.parse_args().dtfd)["rows"]:
-        print(row)
+    show(main(parser.parse_args().dtfd))

@@ -1,0 +1,77 @@
+"""`make bench-speed`: the stages on a CPU, their JSON, and the tables made from it.
+
+    python -m benchmarks.speed [--only STAGE] [--clam DIR] [--trident DIR]
+        [--peer-python PY] [--dtfd DIR]
+
+Each stage runs in a process of its own, so that none inherits another's memory or
+threads. Rivals that are on PyPI take part where they are installed, the others where a
+checkout is named. The figures of a stage are kept in `benchmarks/results/speed_*.json`.
+"""
+
+import argparse
+import multiprocessing
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from benchmarks.accuracy.record import circumstances
+from benchmarks.speed import (
+    embedding,
+    growth,
+    networks,
+    reading,
+    start,
+    tables,
+    tissue,
+    training,
+    training_auc,
+)
+from benchmarks.speed.measure import show
+from benchmarks.speed.rivals import Rivals, add_arguments
+
+from coverslip import store
+
+Stage = Callable[[], store.Facts]
+
+
+def stages(rivals: Rivals, dtfd: Path | None) -> dict[str, Stage]:
+    """Return what each stage runs, by name."""
+    return {
+        "start": partial(start.main, rivals),
+        "reading": reading.main,
+        "tissue": partial(tissue.main, rivals),
+        "networks": networks.main,
+        "embedding": partial(embedding.main, rivals),
+        "training": partial(training.main, dtfd),
+        "training_auc": training_auc.main,
+        "growth": growth.main,
+    }
+
+
+def main() -> None:
+    """Run the stages that are asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--only", action="append", help="a stage; may be repeated")
+    parser.add_argument("--dtfd", type=Path, help="checkout of DTFD-MIL")
+    add_arguments(parser)
+    given = parser.parse_args()
+    known = stages(Rivals.asked(given), given.dtfd)
+    for name in given.only or known:
+        if name not in known:
+            parser.error(f"--only {name}: choose from {', '.join(known)}")
+    context = multiprocessing.get_context("spawn")
+    for name in given.only or known:
+        begun = time.perf_counter()
+        with ProcessPoolExecutor(1, context) as apart:
+            facts = apart.submit(known[name]).result()
+        facts |= {**circumstances(), "seconds": round(time.perf_counter() - begun)}
+        show(facts)
+        print(f"{name}: {facts['seconds']} s\n", flush=True)
+        store.write_json(tables.RESULTS / f"speed_{name}.json", facts)
+    tables.write()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The tables of docs/speed.md are those that the results make."""
+
+import re
+
+import pytest
+from benchmarks.accuracy.tables import renew
+from benchmarks.speed import tables
+
+STAGES = re.findall(r"<!-- (speed_\w+): made by", tables.PAGE.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_page_shows_what_was_measured(name):
+    """Renewing a table from its JSON changes nothing, and the JSON says how it came."""
+    measured = tables.stages()
+    if name not in measured:
+        pytest.skip(f"{name}.json: not measured yet")
+    facts = measured[name]
+    page = tables.PAGE.read_text("utf-8")
+    assert renew(page, name, tables.table(facts), tables.MAKER) == page
+    assert facts["command"].startswith("python -m benchmarks.speed")
+    assert facts["seconds"] > 0
+
+
+def test_every_result_has_a_place_on_the_page():
+    """A stage that is measured is shown."""
+    assert set(tables.stages()) <= set(STAGES)
+
+
+def test_a_table_has_the_columns_that_its_rows_have():
+    """Tasks are named once; what is asked is told with its verdict."""
+    rows = [
+        {"what": "a", "who": "ours", "per_cpu_second": 1234.5, "times_rival": 3.2},
+        {"what": "a", "who": "theirs", "per_cpu_second": 2.0, "times_rival": 1.0},
+    ]
+    rows[0]["bar"] = {"times_rival": 3.0}
+    rows.append({"what": "b", "who": "ours", "seconds": 0.9, "bar": {"seconds": 0.5}})
+    rows.append({"what": "b", "who": "x", "bar": {"times_rival": 2.0}})
+    found = tables.table({"rows": rows}).splitlines()
+    assert found == [
+        "| task | who | per CPU second | CPU seconds | times the rival, CPU | asked |",
+        "|---|---|---|---|---|---|",
+        "| a | ours | 1,234.5 |  | 3.2 | times the rival, CPU ≥ 3: met |",
+        "|  | theirs | 2 |  | 1 |  |",
+        "| b | ours |  | 0.9 |  | CPU seconds < 0.5: **missed** |",
+        "|  | x |  |  |  | times the rival, CPU ≥ 2: not measured |",
+    ]
