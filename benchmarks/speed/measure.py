@@ -10,6 +10,8 @@ Every stage returns its facts, `rows` among them, one a contestant:
     of_limit         its share of what the machine allows, where that is known
     seconds          CPU seconds of one item, where that is what is asked for
     peak_mb          most memory that its process held
+    exponent         of the growth of cost with the number of items
+    error, cosine    of features against exact ones, the worst patch's
     bar              what is asked, by the name of the figure
 """
 
@@ -93,17 +95,20 @@ class Timing:
         return statistics.median(ratios)
 
 
-def take_turns(contestants: Contestants, repeats: int = REPEATS) -> dict[str, Timing]:
+def take_turns(
+    contestants: Contestants, repeats: int = REPEATS, *, warm: bool = True
+) -> dict[str, Timing]:
     """Run contestants in turn, after one round that does not count.
 
     Args:
         contestants: By name, what to run and how many items it does. What it costs
             is measured here, unless it says so itself by returning what was spent.
         repeats: Rounds that count.
+        warm: Run that round; whole programs are no warmer after it.
     """
     cpu: dict[str, list[float]] = {name: [] for name in contestants}
     wall: dict[str, list[float]] = {name: [] for name in contestants}
-    for repeat in range(repeats + 1):
+    for repeat in range(0 if warm else 1, repeats + 1):
         for name, (work, _) in contestants.items():
             clock = Clock()
             told = work()
@@ -153,6 +158,35 @@ def rows_of(
     return rows
 
 
+def rows_beside(
+    what: str,
+    timed: Mapping[str, Timing],
+    rivals: Sequence[str],
+    bars: Mapping[str, store.Facts] | None = None,
+) -> list[store.Facts]:
+    """Return the rows of one task once for each rival, or once if there is none.
+
+    Args:
+        what: The task.
+        timed: What each contestant needed, by name.
+        rivals: The names that are rivals'.
+        bars: What is asked of a contestant against each of them.
+    """
+    ours = {name: timing for name, timing in timed.items() if name not in rivals}
+    if not rivals:
+        return rows_of(what, ours)
+    return [
+        row
+        for rival in rivals
+        for row in rows_of(
+            f"{what}, to {rival}",
+            {**ours, rival: timed[rival]},
+            rival=rival,
+            bars=bars,
+        )
+    ]
+
+
 def met(row: store.Facts) -> bool | None:
     """Say whether a row reaches what is asked of it; None where it was not measured."""
     verdicts = []
@@ -166,7 +200,8 @@ def met(row: store.Facts) -> bool | None:
 def show(facts: store.Facts) -> None:
     """Print a stage's rows as a short table, with what is asked and whether it is met."""
     told = ("per_cpu_second", "seconds", "peak_mb", "times_rival", "wall_times_rival")
-    columns = ["what", "who", *told, "of_limit", "exponent", "error", "bar"]
+    others = ("of_limit", "share_of_start", "exponent", "error", "cosine")
+    columns = ["what", "who", *told, *others, "encoder_idle", "readers_idle", "bar"]
     shown = [c for c in columns if any(r.get(c) is not None for r in facts["rows"])]
     lines = [shown, *([_cell(row, c) for c in shown] for row in facts["rows"])]
     widths = [max(len(line[i]) for line in lines) for i in range(len(shown))]
@@ -190,6 +225,12 @@ def _cell(row: store.Facts, column: str) -> str:
 def _round(value: float) -> float:
     """Return a figure with three digits that count."""
     return float(f"{value:.3g}")
+
+
+def coverslip(*arguments: object) -> list[str | Path]:
+    """Return a command line of ours, run by this interpreter."""
+    code = "from coverslip.cli import main; main()"
+    return [sys.executable, "-c", code, *map(str, arguments)]
 
 
 def run_process(

@@ -18,7 +18,7 @@ from benchmarks.speed.measure import (
     Clock,
     Contestants,
     peak_mb,
-    rows_of,
+    rows_beside,
     run_apart,
     show,
     take_turns,
@@ -91,13 +91,8 @@ def _against(side: int, rivals: Rivals) -> list[store.Facts]:
                 ways[name] = (work, 1)
         timed = take_turns(ways)
     task = f"tissue and patches, {side:,} px"
-    rows = []
-    for name in list(ways)[1:] or [None]:
-        pair = {k: v for k, v in timed.items() if k in {"coverslip", name}}
-        bars = {"coverslip": {"times_rival": 1.0}} if name else {}
-        title = f"{task}, to {name}" if name else task
-        rows += rows_of(title, pair, rival=name, bars=bars)
-    return rows
+    bars = {"coverslip": {"times_rival": 1.0}}
+    return rows_beside(task, timed, list(ways)[1:], bars)
 
 
 def _beyond_reading(side: int) -> list[store.Facts]:

@@ -57,11 +57,13 @@ def segment(picture: RGB, px_mpp: float, options: TissueOptions) -> tuple[Mask, 
     Returns:
         The mask, and the saturation (0-255) above which a pixel counts as tissue.
     """
-    hue, saturation, value = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV))
+    hsv = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)
+    hue, saturation, value = (np.asarray(c, np.uint8) for c in cv2.split(hsv))
     if options.drop_ink:
         saturation[_ink(picture, hue, saturation, value)] = 0
     if options.smooth_um > 0:
-        saturation = cv2.GaussianBlur(saturation, (0, 0), options.smooth_um / px_mpp)
+        blurred = cv2.GaussianBlur(saturation, (0, 0), options.smooth_um / px_mpp)
+        saturation = np.asarray(blurred, np.uint8)
     otsu, _ = cv2.threshold(saturation, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     threshold = float(np.clip(otsu, options.saturation_min, options.saturation_max))
     mask = (saturation > threshold).astype(np.uint8)
