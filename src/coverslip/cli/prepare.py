@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from coverslip.cli.engine import engine_from, engine_options
 from coverslip.cli.options import Command, options_of, pick
 from coverslip.errors import OptionError
 from coverslip.geometry import Mpp
 from coverslip.pipeline import verbs
-from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.table import FAILED, NO_PATCH, NO_TISSUE, SlideTable
 from coverslip.prepare.features import FeatureOptions
@@ -92,7 +92,7 @@ def preparation_from(out: Path, given: dict[str, Any]) -> Preparation:
         patches=pick(PatchOptions, given, rename=PATCH_NAMES).facts(),
         features=pick(FeatureOptions, given, rename=FEATURE_NAMES).facts(),
     )
-    engine = LocalEngine(given.get("workers") or 1)
+    engine = engine_from(out, given)
     return Preparation(
         out,
         options,
@@ -108,6 +108,7 @@ def preparation_from(out: Path, given: dict[str, Any]) -> Preparation:
 @PLACES
 @OUT
 @tissue_options
+@engine_options
 @input_options
 def tissue(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
     """Find the tissue on SLIDES (files, or folders of slides).
@@ -124,6 +125,7 @@ def tissue(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: 
 @patch_options
 @click.option("--jpeg", is_flag=True, help="Write each patch as a JPEG file, too.")
 @tissue_options
+@engine_options
 @input_options
 def patches(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
     """Lay patches over the tissue of SLIDES, finding the tissue first where needed.
@@ -145,6 +147,7 @@ def patches(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa:
 )
 @click.option("--pickle", is_flag=True, help="Write the seed's pickles, too.")
 @tissue_options
+@engine_options
 @input_options
 def features(
     slides: tuple[Path, ...],

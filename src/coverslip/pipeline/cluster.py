@@ -5,6 +5,7 @@ storage that all machines share. What a lost machine was at is done again by ano
 task keeps what it finds complete, and files are written whole.
 """
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -178,13 +179,12 @@ def _outcome(ray: Any, reference: Any, item: Item) -> Outcome[Item, Any]:  # noq
             "Python, coverslip and extras on all machines"
         ) from error
     except ray.exceptions.RayError as error:
-        return Outcome(
-            item,
-            error=f"{item}: the process at it was lost {RETRIES + 1} times "
-            f"({type(error).__name__}): give it more memory, or look at this item alone "
-            "with --engine local",
-            trace=str(error),
+        lost = ClusterError(
+            f"{item}: the process at it was lost {RETRIES + 1} times "
+            f"({type(error).__name__}): give it more memory, or look at it alone with "
+            "--engine local"
         )
+        return Outcome(item, error=str(lost), trace=str(error), cause=lost)
     if isinstance(said, CoverslipError):
         raise said
     return said
@@ -238,7 +238,7 @@ def _connected(address: str | None) -> Any:  # noqa: ANN401 - the module, loaded
                 address,
                 include_dashboard=False,
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
             )
         except (OSError, RuntimeError, ValueError) as error:
             named = address or os.environ.get("RAY_ADDRESS") or "this machine"
