@@ -16,6 +16,7 @@
     ├── EncoderError                unknown encoder, or its weights are missing or wrong
     ├── OptionError                 an option's value, or its name, is not allowed
     ├── MissingExtraError           an optional dependency is not installed
+    ├── ClusterError                a cluster cannot be reached, or does not see the files
     └── OutputError                 the output folder cannot be written (full, read-only)
 
 What is not here: programming mistakes, which stay `TypeError`, `ValueError`, ...
@@ -85,6 +86,10 @@ class OptionError(CoverslipError):
 
 class MissingExtraError(CoverslipError):
     """An optional dependency is not installed."""
+
+
+class ClusterError(CoverslipError):
+    """A cluster cannot be reached, or one of its machines cannot do the work."""
 
 
 class OutputError(CoverslipError):

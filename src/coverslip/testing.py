@@ -21,7 +21,7 @@ from coverslip.cohorts.pyramid import write_pyramid
 from coverslip.pipeline.engine import Item, Outcome, Result, attempt
 from coverslip.prepare.encoders import registry
 from coverslip.prepare.encoders.card import IMAGENET_MEAN, IMAGENET_STD, Card
-from coverslip.prepare.encoders.encoder import Encoder
+from coverslip.prepare.encoders.encoder import Device, Encoder
 from coverslip.prepare.features import Features
 from coverslip.tables import write_csv
 
@@ -189,9 +189,13 @@ class FakeEngine:
     """An engine that runs everything in order and remembers the items."""
 
     seen: list[object] = field(default_factory=list)
+    remote = False
 
     def run(
-        self, task: Callable[[Item], Result], items: Sequence[Item]
+        self,
+        task: Callable[[Item], Result],
+        items: Sequence[Item],
+        network: Device | None = None,  # noqa: ARG002 - everything is done here
     ) -> Iterator[Outcome[Item, Result]]:
         """Yield the outcome of each item in order."""
         for item in items:

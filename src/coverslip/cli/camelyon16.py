@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from coverslip.cli.learn import learn_options, options_from
+from coverslip.cli.engine import engine_from, engine_options
+from coverslip.cli.learn import learn_options, model_option, options_from
 from coverslip.cli.prepare import (
     OUT,
     feature_options,
@@ -36,10 +37,12 @@ FIXED = {"folds", "repeats", "split", "split_seed", "test_share", "val_share"}
     is_flag=True,
     help="First paint a miniature of the data set into FOLDER, to try the command on.",
 )
+@model_option
 @learn_options
 @feature_options
 @patch_options
 @tissue_options
+@engine_options
 @input_options
 def camelyon16(
     folder: Path,
@@ -69,6 +72,7 @@ def camelyon16(
         seeds=given["seeds"],
         tensorboard=given["tensorboard"],
         quiet=given["quiet"],
+        engine=engine_from(out, given),
     )
     result = pipeline.camelyon16(folder, preparation_from(out, given), options, plan)
     click.echo(result.story())

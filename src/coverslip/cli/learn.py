@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from coverslip.cli.engine import engine_from, engine_options
 from coverslip.cli.options import Command, options_of, pick
 from coverslip.cli.prepare import QUIET
 from coverslip.errors import OptionError
@@ -34,6 +35,23 @@ def label_options(command: Command) -> Command:
         type=click.Path(path_type=Path),
         help="CSV slide_id,label (also case_id, split).",
     )(command)
+
+
+model_option = click.option(
+    "--model",
+    default=PRESETS_OF,
+    show_default=True,
+    help=f"Model to train: {', '.join(MODELS)}.",
+)
+model_options = click.option(
+    "--model",
+    "models",
+    multiple=True,
+    default=[PRESETS_OF],
+    show_default=True,
+    help="Model to train; given several times, several on the same splits: "
+    f"{', '.join(MODELS)}.",
+)
 
 
 def learn_options(command: Command) -> Command:
@@ -80,12 +98,6 @@ def learn_options(command: Command) -> Command:
             type=click.Choice(list(PRESETS)),
             help=f"Named set of options to start from, for {PRESETS_OF} only.",
         ),
-        click.option(
-            "--model",
-            default=PRESETS_OF,
-            show_default=True,
-            help=f"Model to train: {', '.join(MODELS)}.",
-        ),
         click.option("--name", help="Name of the run.  [default: the model's]"),
     ):
         command = option(command)
@@ -121,7 +133,22 @@ def options_from(given: dict[str, Any]) -> LearnOptions:
     return LearnOptions.preset(preset, **changes)
 
 
-def plan_from(given: dict[str, Any], features: Path | None = None) -> verbs.TrainPlan:
+def each_from(given: dict[str, Any]) -> list[LearnOptions]:
+    """Make the learning options of every model that was given on the command line.
+
+    Raises:
+        OptionError: What is one model's is given with several; or as `options_from`.
+    """
+    models = given["models"]
+    for what, value in (("--set", given["settings"]), ("--name", given["name"])):
+        if value and len(models) > 1:
+            raise OptionError(f"{what} is for one model: train {models[0]} by itself")
+    return [options_from({**given, "model": model}) for model in models]
+
+
+def plan_from(
+    study: Path, given: dict[str, Any], features: Path | None = None
+) -> verbs.TrainPlan:
     """Make a training plan from what was given on the command line."""
     return verbs.TrainPlan(
         name=given["name"],
@@ -133,6 +160,7 @@ def plan_from(given: dict[str, Any], features: Path | None = None) -> verbs.Trai
         seeds=given["seeds"],
         tensorboard=given["tensorboard"],
         quiet=given["quiet"],
+        engine=engine_from(study, given),
     )
 
 
@@ -166,14 +194,15 @@ def _setting(text: str) -> tuple[str, object]:
     type=click.Path(path_type=Path),
     help="Folder of features; the study's only one when not given.",
 )
+@model_options
 @learn_options
+@engine_options
 @QUIET
 def train(study: Path, features: Path | None, **given: Any) -> None:  # noqa: ANN401 - click's
     """Train a model on the features in STUDY, and judge it on the slides kept apart."""
-    result = verbs.train(
-        study, labels_from(given), options_from(given), plan_from(given, features)
-    )
-    tell(result)
+    models, plan = each_from(given), plan_from(study, given, features)
+    for result in verbs.train_models(study, labels_from(given), models, plan):
+        tell(result)
 
 
 def tell(result: verbs.TrainResult) -> None:

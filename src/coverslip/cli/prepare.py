@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from coverslip.cli.engine import engine_from, engine_options
 from coverslip.cli.options import Command, options_of, pick
 from coverslip.errors import OptionError
 from coverslip.geometry import Mpp
-from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.folders import prepare_folders
 from coverslip.pipeline.importing import export_pickles, import_pickles
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
@@ -94,7 +94,7 @@ def preparation_from(out: Path, given: dict[str, Any]) -> Preparation:
         patches=pick(PatchOptions, given, rename=PATCH_NAMES).facts(),
         features=pick(FeatureOptions, given, rename=FEATURE_NAMES).facts(),
     )
-    engine = LocalEngine(given.get("workers") or 1)
+    engine = engine_from(out, given)
     return Preparation(
         out,
         options,
@@ -110,6 +110,7 @@ def preparation_from(out: Path, given: dict[str, Any]) -> Preparation:
 @PLACES
 @OUT
 @tissue_options
+@engine_options
 @input_options
 def tissue(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
     """Find the tissue on SLIDES (files, or folders of slides).
@@ -126,6 +127,7 @@ def tissue(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: 
 @patch_options
 @click.option("--jpeg", is_flag=True, help="Write each patch as a JPEG file, too.")
 @tissue_options
+@engine_options
 @input_options
 def patches(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
     """Lay patches over the tissue of SLIDES, finding the tissue first where needed.
@@ -147,6 +149,7 @@ def patches(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa:
 )
 @click.option("--pickle", is_flag=True, help="Write the seed's pickles, too.")
 @tissue_options
+@engine_options
 @input_options
 def features(
     slides: tuple[Path, ...],

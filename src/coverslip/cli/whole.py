@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
+from coverslip.cli.engine import engine_options
 from coverslip.cli.learn import (
     label_options,
     labels_from,
     learn_options,
+    model_option,
     options_from,
     plan_from,
     tell,
@@ -38,10 +40,12 @@ from coverslip.pipeline.demo import demo as run_demo
 @label_options
 @OUT
 @ANNOTATIONS
+@model_option
 @learn_options
 @feature_options
 @patch_options
 @tissue_options
+@engine_options
 @input_options
 def run(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
     """Slides and labels in; a judged model and heatmaps of the test slides out.
@@ -54,7 +58,7 @@ def run(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN
         labels_from(given),
         preparation_from(out, given),
         options_from(given),
-        plan_from(given),
+        plan_from(out, given),
         annotations=given["annotations"],
     )
     tell(result.trained)

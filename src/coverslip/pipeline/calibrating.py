@@ -23,37 +23,53 @@ CALIBRATING = 64
 """How many patches that is, about."""
 
 
-def calibrate(
-    preparation: Preparation, encoder: "Encoder", paths: Sequence[Path]
+def keep_calibration(
+    preparation: Preparation, paths: Sequence[Path], path: Path
 ) -> None:
-    """Choose the ranges of int8 on patches from slides all over the study.
+    """Keep patches from slides all over the study, to choose the ranges of int8 on.
 
-    The patches are kept beside the features, so that what is added later is made with
-    the same ranges.
+    They lie beside the features, so that what is added later is made with the same
+    ranges. Patches that were kept before stay.
+
+    Args:
+        preparation: The study's.
+        paths: Its slides, patches laid.
+        path: The file, `calibration_of` the study.
 
     Raises:
         DataError: No slide has a patch that can be read.
     """
-    path = preparation.features_folder / CALIBRATION
-    if not path.exists():
-        found = [p for p in paths if _laid(preparation, p) is not None]
-        chosen = found[:: max(1, len(found) // CALIBRATING)][:CALIBRATING]
-        rng = np.random.default_rng(0)
-        patches = [
-            patch
-            for place in chosen
-            for patch in _some_patches(
-                preparation, place, -(-CALIBRATING // len(chosen)), rng
-            )
-        ]
-        if not patches:
-            raise DataError(
-                f"{preparation.out}: no patch to calibrate int8 on: use --precision fp32"
-            )
-        with store.writing(path) as part, part.open("wb") as file:
-            np.savez_compressed(file, patches=np.stack(patches))
-    with np.load(path) as kept:
-        encoder.calibrate(kept["patches"])
+    if path.exists():
+        return
+    found = [p for p in paths if _laid(preparation, p) is not None]
+    chosen = found[:: max(1, len(found) // CALIBRATING)][:CALIBRATING]
+    rng = np.random.default_rng(0)
+    patches = [
+        patch
+        for place in chosen
+        for patch in _some_patches(
+            preparation, place, -(-CALIBRATING // len(chosen)), rng
+        )
+    ]
+    if not patches:
+        raise DataError(
+            f"{preparation.out}: no patch to calibrate int8 on: use --precision fp32"
+        )
+    with store.writing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, patches=np.stack(patches))
+
+
+def calibrate(encoder: "Encoder", kept: Path) -> None:
+    """Choose an encoder's ranges of int8 on patches that a study keeps."""
+    with np.load(kept) as file:
+        encoder.calibrate(file["patches"])
+
+
+def calibration_of(preparation: Preparation) -> Path | None:
+    """Return where a study keeps patches to calibrate on; None where it needs none."""
+    if preparation.options.features.precision != "int8":
+        return None
+    return preparation.features_folder / CALIBRATION
 
 
 def _laid(preparation: Preparation, path: Path) -> Patches | None:

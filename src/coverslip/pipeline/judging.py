@@ -39,18 +39,12 @@ class Judged:
         metrics: Figures at the threshold chosen on validation.
         intervals: Interval by name of figure: auc, accuracy, sensitivity, specificity.
         not_judged: Slides without tissue, which no figure counts.
-        labels: (N,) class numbers of the slides judged.
-        probabilities: (N, C) of the same slides.
-        cases: (N,) the case of each.
         trust: Figures on calibration and referral, JSON-ready.
     """
 
     metrics: Metrics
     intervals: Mapping[str, Interval]
     not_judged: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float64]
-    cases: tuple[str, ...] = ()
     trust: Mapping[str, Any] = field(default_factory=dict)
 
     def facts(self) -> store.Facts:
@@ -75,6 +69,30 @@ class Judged:
             f"sensitivity {self.metrics.sensitivity:.3f}, "
             f"specificity {self.metrics.specificity:.3f}, on {self.metrics.n} slides"
         )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What slides with tissue are, and were said to be.
+
+    Attributes:
+        labels: (N,) class numbers.
+        probabilities: (N, C).
+        cases: (N,) the case of each.
+    """
+
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+    cases: tuple[str, ...]
+
+
+def _seen(predictions: Sequence[Prediction], cohort: Cohort, card: ModelCard) -> _Seen:
+    rows = [cohort.join.matched[p.slide_id] for p in predictions]
+    return _Seen(
+        np.array([card.classes.index(row.label) for row in rows]),
+        np.array([p.probabilities for p in predictions]),
+        tuple(row.case_id for row in rows),
+    )
 
 
 def evaluate_run(
@@ -115,9 +133,10 @@ def evaluate_run(
     judged = {}
     for subset in ("val", "test"):
         part = [p for p in predictions if split[p.slide_id] == subset]
-        if any(p.probabilities is not None for p in part):
+        if with_tissue := [p for p in part if p.probabilities is not None]:
             judged[subset] = judge(part, cohort, card, in_sample=subset == "val")
-            _draw(out / "figures", subset, judged[subset], card)
+            seen = _seen(with_tissue, cohort, card)
+            _draw(out / "figures", subset, judged[subset], seen, card)
     rows = [prediction_row(p, card, cohort, split) for p in predictions]
     write_csv(out / "predictions.csv", prediction_columns(card), rows)
     store.write_json(
@@ -131,7 +150,9 @@ def evaluate_run(
     return judged
 
 
-def _draw(folder: Path, subset: str, judged: Judged, card: ModelCard) -> None:
+def _draw(
+    folder: Path, subset: str, judged: Judged, seen: _Seen, card: ModelCard
+) -> None:
     interval, threshold = judged.intervals.get("auc"), judged.metrics.threshold
     if interval is not None and threshold is not None:
         caption = (
@@ -139,8 +160,8 @@ def _draw(folder: Path, subset: str, judged: Judged, card: ModelCard) -> None:
             f"({interval.low:.3f} to {interval.high:.3f})"
         )
         path = folder / f"roc_{subset}.png"
-        draw_roc(path, judged.labels, judged.probabilities[:, 1], threshold, caption)
-    scaled = calibrated(card, judged.probabilities)
+        draw_roc(path, seen.labels, seen.probabilities[:, 1], threshold, caption)
+    scaled = calibrated(card, seen.probabilities)
     if subset == "val" or scaled is None:  # on validation it was fitted: no evidence
         return
     what = card.classes[-1] if len(card.classes) == 2 else "the likeliest class"
@@ -150,9 +171,9 @@ def _draw(folder: Path, subset: str, judged: Judged, card: ModelCard) -> None:
     draw_reliability(
         folder / f"reliability_{subset}.png",
         {
-            name: reliability_points(judged.labels, chances, judged.cases)
+            name: reliability_points(seen.labels, chances, seen.cases)
             for name, chances in (
-                ("as told", judged.probabilities),
+                ("as told", seen.probabilities),
                 (f"calibrated, T = {card.temperature:.2f}", scaled),
             )
         },
@@ -175,18 +196,16 @@ def judge(
         card: The model's.
         in_sample: These are the slides that chose threshold, temperature and limits.
     """
-    rows = cohort.join.matched
-    seen = [p for p in predictions if p.probabilities is not None]
-    labels = np.array([card.classes.index(rows[p.slide_id].label) for p in seen])
-    chances = np.array([p.probabilities for p in seen])
-    cases = tuple(rows[p.slide_id].case_id for p in seen)
+    with_tissue = [p for p in predictions if p.probabilities is not None]
+    seen = _seen(with_tissue, cohort, card)
+    labels, chances, cases = seen.labels, seen.probabilities, seen.cases
     metrics = evaluate(labels, chances, card.threshold, card.classes)
-    decided = [p.decide(card.classes, card.threshold) for p in seen]
+    decided = [p.decide(card.classes, card.threshold) for p in with_tissue]
     right = np.array([card.classes.index(name) for name in decided]) == labels
     intervals = _intervals(labels, chances, right, cases)
     unseen = tuple(p.slide_id for p in predictions if p.probabilities is None)
     trust = trust_figures(card, labels, chances, right, in_sample=in_sample)
-    return Judged(metrics, intervals, unseen, labels, chances, cases, trust)
+    return Judged(metrics, intervals, unseen, trust)
 
 
 def _intervals(

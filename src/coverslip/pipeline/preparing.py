@@ -17,8 +17,9 @@ from tqdm import tqdm
 
 from coverslip import store
 from coverslip.errors import DataError, DuplicateSlideError, OptionError
-from coverslip.pipeline.calibrating import calibrate
-from coverslip.pipeline.engine import LocalEngine, Outcome
+from coverslip.pipeline.calibrating import calibrate, calibration_of, keep_calibration
+from coverslip.pipeline.encoding import identity_there, same_encoder_here
+from coverslip.pipeline.engine import Outcome
 from coverslip.pipeline.preparation import PREPARED, Preparation
 from coverslip.pipeline.table import NO_PATCH, NO_TISSUE, SlideTable
 from coverslip.prepare.annotations import read_polygons_geojson
@@ -74,12 +75,16 @@ def prepare(
             f"{preparation.masks}: one mask for {len(paths)} slides: give a folder with "
             "a mask named after each"
         )
-    encoder = preparation.options.features.load() if upto == "features" else None
+    whole, encoder = upto == "features", None
+    if whole and preparation.engine.remote:
+        identity_there(preparation, calibrated=False)
+    elif whole:
+        encoder = preparation.options.features.load()
     table = SlideTable.open(preparation.study.slides_csv)
     table.write()
     lay = partial(lay_slide, preparation, patches=upto != "tissue")
     good = _each(preparation, lay, paths, table, "tissue and patches")
-    if encoder is not None:
+    if whole:
         _embed_all(preparation, encoder, good, table)
         facts = preparation.options.resolved().facts()
         store.write_json(preparation.features_folder / PREPARED, facts)
@@ -225,23 +230,49 @@ def ensure_patches(slide: Slide, tissue: Tissue, preparation: Preparation) -> Pa
 
 
 def _embed_all(
-    preparation: Preparation, encoder: "Encoder", paths: list[Path], table: SlideTable
+    preparation: Preparation,
+    encoder: "Encoder | None",
+    paths: list[Path],
+    table: SlideTable,
 ) -> None:
-    """Extract features slide by slide: the encoder is the bottleneck, not the slides."""
+    """Extract features slide by slide: the encoder is the bottleneck, not the slides.
+
+    Without an encoder here, each machine of the engine loads its own.
+    """
+    features = preparation.options.features
     counts = {p: int(str(table.rows[store.slide_id_of(p)]["patches"])) for p in paths}
-    if encoder.precision == "int8":
-        calibrate(preparation, encoder, paths)
+    if (kept := calibration_of(preparation)) is not None:
+        keep_calibration(preparation, paths, kept)
+        if encoder is not None:
+            calibrate(encoder, kept)
     bar = tqdm(
         total=sum(counts.values()),
-        desc=f"features ({encoder.card.name})",
+        desc=f"features ({features.encoder})",
         unit="patch",
         disable=preparation.quiet,
     )
     with bar:
-        task = partial(embed_slide, preparation, encoder, progress=bar.update)
-        for done, outcome in enumerate(LocalEngine().run(task, paths), start=1):
+        if encoder is None:
+            identity = identity_there(preparation, calibrated=True)
+            task = partial(embed_there, preparation, identity)
+        else:
+            task = partial(embed_slide, preparation, encoder, progress=bar.update)
+        outcomes = preparation.engine.run(task, paths, features.device)
+        for done, outcome in enumerate(outcomes, start=1):
             _note(table, outcome)
+            bar.update(counts[outcome.item] if encoder is None else 0)
             bar.set_postfix_str(f"{done}/{len(paths)} slides")
+
+
+def embed_there(
+    preparation: Preparation, identity: store.Facts, path: Path
+) -> store.Facts:
+    """Extract the features of one slide with the encoder of this process.
+
+    Raises:
+        EncoderError: This machine does not load the encoder that was promised.
+    """
+    return embed_slide(preparation, same_encoder_here(preparation, identity), path)
 
 
 def embed_slide(

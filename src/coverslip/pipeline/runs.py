@@ -7,22 +7,21 @@ from pathlib import Path
 from coverslip import store
 from coverslip.errors import DataError, OptionError
 from coverslip.learn.checkpoint import load_model
-from coverslip.learn.labels import Labels, labels_from_names, read_labels
 from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import (
     Cohort,
     SplitOptions,
     choose_folds,
     choose_split,
-    features_in,
-    open_cohort,
     read_split_file,
 )
+from coverslip.pipeline.engine import Engine, LocalEngine
 from coverslip.pipeline.folds import Part, fold_folder, gather_folds
 from coverslip.pipeline.judging import Judged, evaluate_run
 from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.preparation import PREPARED
-from coverslip.pipeline.seeds import Training, train_on
+from coverslip.pipeline.seeds import Trained, seeded
+from coverslip.pipeline.trainings import Job, Source, Trainings, digest
 from coverslip.prepare.encoders.encoder import Device
 from coverslip.tables import read_csv
 
@@ -60,6 +59,7 @@ class TrainPlan:
         seeds: Models that are trained on a split, to be averaged.
         tensorboard: Log for TensorBoard too.
         quiet: Show no progress.
+        engine: Where models are trained.
     """
 
     name: str | None = None
@@ -71,6 +71,7 @@ class TrainPlan:
     seeds: int = 1
     tensorboard: bool = False
     quiet: bool = False
+    engine: Engine = field(default_factory=LocalEngine)
 
     def __post_init__(self) -> None:
         name = self.name
@@ -109,35 +110,84 @@ def train(
         LabelError: The labels, or the split, cannot be used.
         ParametersDifferError: The run exists with other data or options.
     """
-    plan, options = plan or TrainPlan(), options or LearnOptions()
-    folder = store.Study(study).run(plan.name or options.model)
-    features_folder = plan.features or only_features(study)
-    cohort = open_cohort(features_folder, _labels(labels, features_folder))
-    parts, notes = _parts(cohort, plan, folder)
-    _keep_layout(folder, plan, parts)
-    prepared = features_folder / PREPARED
-    prepare_facts = store.read_json(prepared) if prepared.exists() else None
-    training = Training(
-        cohort,
-        options,
-        plan.seeds,
-        prepare_facts,
+    return train_models(study, labels, [options or LearnOptions()], plan)[0]
+
+
+def train_models(
+    study: Path,
+    labels: Path | None,
+    models: Sequence[LearnOptions],
+    plan: TrainPlan | None = None,
+) -> list[TrainResult]:
+    """Train several models on the same splits, each in a run of its own; see `train`.
+
+    Raises:
+        OptionError: Two models would have the same run.
+    """
+    plan = plan or TrainPlan()
+    names = [plan.name or options.model for options in models]
+    if len(set(names)) < len(names):
+        raise OptionError(f"{', '.join(names)}: each model needs a run of its own name")
+    source = Source(plan.features or only_features(study), labels)
+    cohort = source.open()
+    runs = [
+        _Run.laid_out(store.Study(study).run(name), options, cohort, plan)
+        for name, options in zip(names, models, strict=True)
+    ]
+    prepared = source.features / PREPARED
+    trainings = Trainings(
+        source,
+        digest(cohort),
+        store.read_json(prepared) if prepared.exists() else None,
         tensorboard=plan.tensorboard,
         quiet=plan.quiet,
     )
-    models: list[Path] = []
-    judged: dict[str, Judged] = {}
-    lines: list[str] = []
-    for part in parts:
-        trained = train_on(training.seeded(part.repeat), part.split, part.folder)
-        models.append(trained.model)
-        judged |= {f"{part.name}{subset}": j for subset, j in trained.judged.items()}
-        lines += [f"{part.name}{line}" for line in trained.lines]
-    if len(parts) > 1:
-        lines += gather_folds(folder, parts)
-    left_out = (f"left out: {reason}" for reason in cohort.left_out.values())
-    report = "\n".join([cohort.join.report(), *left_out, *notes])
-    return TrainResult(folder, tuple(models), judged, report, tuple(lines))
+    jobs = [job for run in runs for job in run.jobs]
+    done = iter(trainings.do(jobs, cohort, plan.engine))
+    return [run.result([next(done) for _ in run.jobs], cohort) for run in runs]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One model's run: its splits, and the training on each.
+
+    Attributes:
+        folder: Of the run.
+        parts: Its splits.
+        jobs: The training on each.
+        notes: What a file of splits leaves unsaid.
+    """
+
+    folder: Path
+    parts: list[Part]
+    jobs: list[Job]
+    notes: list[str]
+
+    @classmethod
+    def laid_out(
+        cls, folder: Path, options: LearnOptions, cohort: Cohort, plan: TrainPlan
+    ) -> "_Run":
+        parts, notes = _parts(cohort, plan, folder)
+        _keep_layout(folder, plan, parts)
+        jobs = [
+            Job(seeded(options, part.repeat), plan.seeds, part.split, part.folder)
+            for part in parts
+        ]
+        return cls(folder, parts, jobs, notes)
+
+    def result(self, done: Sequence[Trained], cohort: Cohort) -> TrainResult:
+        """Return what the trainings came to; gather folds where there are some."""
+        judged: dict[str, Judged] = {}
+        lines: list[str] = []
+        for part, trained in zip(self.parts, done, strict=True):
+            judged |= {f"{part.name}{s}": own for s, own in trained.judged.items()}
+            lines += [f"{part.name}{line}" for line in trained.lines]
+        if len(self.parts) > 1:
+            lines += gather_folds(self.folder, self.parts)
+        left_out = (f"left out: {reason}" for reason in cohort.left_out.values())
+        report = "\n".join([cohort.join.report(), *left_out, *self.notes])
+        models = tuple(trained.model for trained in done)
+        return TrainResult(self.folder, models, judged, report, tuple(lines))
 
 
 def evaluate(
@@ -160,8 +210,7 @@ def evaluate(
         device: Where to run.
     """
     _, card = load_model(model)
-    table = _labels(labels, features_folder, card.classes)
-    cohort = open_cohort(features_folder, table)
+    cohort = Source(features_folder, labels).open(card.classes)
     split: Split = dict.fromkeys(cohort.bags, "test")
     known = (model if model.is_dir() else model.parent) / "splits.csv"
     if known.exists():
@@ -184,14 +233,6 @@ def only_features(study: Path) -> Path:
         raise DataError(f"{study}: no features in it: run `coverslip features` first")
     named = ", ".join(str(path) for path in folders)
     raise DataError(f"{study}: several features: choose one with --features ({named})")
-
-
-def _labels(
-    labels: Path | None, features_folder: Path, classes: Sequence[str] = ()
-) -> Labels:
-    if labels is not None:
-        return read_labels(labels, classes)
-    return labels_from_names(path.stem for path in features_in(features_folder))
 
 
 def _parts(

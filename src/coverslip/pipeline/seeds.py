@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from coverslip import store
-from coverslip.learn.checkpoint import load_model, save_model
+from coverslip.learn.checkpoint import MODEL_FILE, load_model, save_model
 from coverslip.learn.models.ensemble import Ensemble
 from coverslip.learn.prediction import predict_bag
 from coverslip.learn.split_files import write_splits
@@ -46,12 +46,6 @@ class Training:
     tensorboard: bool = False
     quiet: bool = False
 
-    def seeded(self, more: int) -> "Training":
-        """Return the same with a higher first seed."""
-        training = self.options.training
-        raised = training.replace(seed=training.seed + more)
-        return replace(self, options=self.options.replace(training=raised))
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -79,16 +73,37 @@ def train_on(training: Training, split: Split, folder: Path) -> Trained:
         ParametersDifferError: The run was begun with other data or options.
     """
     if training.seeds == 1:
-        model = _train_one(training, split, folder)
-        return _judge(training, model, split)
-    members = []
-    for number in range(training.seeds):
-        one = training.seeded(number)
-        place = folder / f"seed_{one.options.training.seed}"
-        members.append(_judge(one, _train_one(one, split, place), split))
-    model = _put_together(training, [one.model for one in members], split, folder)
-    whole = _judge(training, model, split)
-    return replace(whole, lines=(*_tell(folder, members), *whole.lines))
+        return train_one(training, split, folder)
+    for options, place in members(training.options, training.seeds, folder):
+        train_one(replace(training, options=options), split, place)
+    return put_together(training, split, folder)
+
+
+def seeded(options: LearnOptions, more: int) -> LearnOptions:
+    """Return the same options with a higher seed."""
+    training = options.training
+    return options.replace(training=training.replace(seed=training.seed + more))
+
+
+def members(
+    options: LearnOptions, seeds: int, folder: Path
+) -> list[tuple[LearnOptions, Path]]:
+    """Return the options of each seed's model, and its folder."""
+    each = (seeded(options, number) for number in range(seeds))
+    return [(one, folder / f"seed_{one.training.seed}") for one in each]
+
+
+def train_one(training: Training, split: Split, folder: Path) -> Trained:
+    """Train one model on one split, and judge it."""
+    return _judge(training, _train_one(training, split, folder), split)
+
+
+def put_together(training: Training, split: Split, folder: Path) -> Trained:
+    """Make one model of those of all seeds, which are trained already, and judge it."""
+    each = members(training.options, training.seeds, folder)
+    models = [place / MODEL_FILE for _, place in each]
+    whole = _judge(training, _put_together(training, models, split, folder), split)
+    return replace(whole, lines=(*_tell(folder, models), *whole.lines))
 
 
 def _train_one(training: Training, split: Split, folder: Path) -> Path:
@@ -137,11 +152,11 @@ def _put_together(
     return save_model(folder, ensemble, chosen_on_validation(card, said))
 
 
-def _tell(folder: Path, members: list[Trained]) -> list[str]:
+def _tell(folder: Path, models: list[Path]) -> list[str]:
     """Write the figures of each seed, and say how they scatter."""
     figures = {
-        one.model.parent.name: store.read_json(one.model.parent / "metrics.json")
-        for one in members
+        model.parent.name: store.read_json(model.parent / "metrics.json")
+        for model in models
     }
     means: dict[str, Any] = {
         subset: mean_figures(own[subset] for own in figures.values() if subset in own)
@@ -150,7 +165,7 @@ def _tell(folder: Path, members: list[Trained]) -> list[str]:
     facts = {"seeds": figures, "mean_of_seeds": means}
     store.write_json(folder / "seeds.json", facts)
     return [
-        f"mean of {len(members)} seeds, {subset}: {told(own)}"
+        f"mean of {len(models)} seeds, {subset}: {told(own)}"
         for subset, own in means.items()
         if own
     ]

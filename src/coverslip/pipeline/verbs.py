@@ -19,7 +19,13 @@ from coverslip.pipeline.predicting import (
 )
 from coverslip.pipeline.preparation import Preparation
 from coverslip.pipeline.preparing import prepare
-from coverslip.pipeline.runs import TrainPlan, TrainResult, evaluate, train
+from coverslip.pipeline.runs import (
+    TrainPlan,
+    TrainResult,
+    evaluate,
+    train,
+    train_models,
+)
 from coverslip.pipeline.table import (
     FAILED,
     NO_PATCH,
@@ -238,4 +244,5 @@ __all__ = [
     "run",
     "tissue",
     "train",
+    "train_models",
 ]
