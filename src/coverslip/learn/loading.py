@@ -2,8 +2,8 @@
 
 Features stay on disk, mapped, in the type they were written in. Each step's bags are
 put in canonical order, standardised block by block (a block fits in the cache) and
-rounded once to what the reduction computes in, while the step before is computed. On a
-GPU that has room for the cohort they stay there from the first epoch on.
+rounded once to what the reduction computes in, while the step before is computed. Where
+the device has room for the whole cohort, it stays there from the first epoch on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import torch
 from torch import Tensor
 
@@ -22,8 +23,8 @@ from coverslip.learn.models.pseudobags import canonical_order
 BLOCK = 32_768
 """Values of a block: PyTorch hands more to several threads, which takes longer here."""
 
-GPU_SHARE = 0.6
-"""Share of a GPU's free memory that bags may stay in."""
+GPU_SHARE, CPU_SHARE = 0.6, 0.3
+"""Share of the free memory of a GPU, or of the machine, that bags may stay in."""
 
 Order = npt.NDArray[np.int64]
 
@@ -67,8 +68,8 @@ class Loader:
         standardise: By training statistics, on the device.
         device: Where they are wanted.
         dtype: What the reduction computes in.
-        room: Bytes of bags that may stay on the device; without, `GPU_SHARE` of a
-            GPU's free memory, and none on a CPU, where the system keeps files in memory.
+        room: Bytes of bags that may stay on the device; without, a share of what is
+            free there.
     """
 
     def __init__(
@@ -138,10 +139,10 @@ class Loader:
 
 def _room(device: torch.device) -> int:
     """Return the bytes of bags that may stay on a device."""
-    if device.type != "cuda":
-        return 0
-    free, _ = torch.cuda.mem_get_info(device)
-    return int(GPU_SHARE * free)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(GPU_SHARE * free)
+    return int(CPU_SHARE * psutil.virtual_memory().available)
 
 
 def _order(bag: Bag) -> Order | None:

@@ -45,9 +45,10 @@ class GatedAttention(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Map features (..., n, dim) to scores (..., K, n)."""
-        v = torch.tanh(self.tanh(h))  # (..., n, hidden)
-        u = torch.sigmoid(self.gate(h))  # (..., n, hidden)
-        return scored(self.score, v * u)  # (..., K, n)
+        weight = torch.cat([self.tanh.weight, self.gate.weight])  # (2 hidden, dim)
+        bias = torch.cat([self.tanh.bias, self.gate.bias])  # (2 hidden,)
+        v, u = F.linear(h, weight, bias).chunk(2, dim=-1)  # one product reads h once
+        return scored(self.score, torch.tanh(v) * torch.sigmoid(u))  # (..., K, n)
 
 
 def scored(score: nn.Linear, v: Tensor) -> Tensor:

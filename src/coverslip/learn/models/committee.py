@@ -27,7 +27,7 @@ from torch.func import functional_call, vmap
 from coverslip.learn.models.attention import EvidenceClassifier
 from coverslip.learn.models.dmia import DMIA, Tier1
 from coverslip.learn.models.dmia_options import DMIAOptions
-from coverslip.learn.models.layers import at_least_fp32, full_precision
+from coverslip.learn.models.layers import full_precision, widened
 from coverslip.learn.models.model import BagOutput, MILModel
 from coverslip.learn.models.pseudobags import PseudoBags, sent, stacked, whole
 
@@ -136,7 +136,7 @@ class Committee(MILModel):
         if self.options.residual_blocks:
             h = self._all(lambda member, h: member.reduction.blocks(h), self.apart(h))
             h = h.transpose(0, 1).flatten(1)  # (n, dim)
-        return at_least_fp32(h)
+        return h
 
     def apart(self, h: Tensor) -> Tensor:
         """Return what lies abreast (n, dim) member by member: (K, n, dim / K)."""
@@ -149,7 +149,7 @@ class Committee(MILModel):
         """
         linear = self.members.classifier.linear  # (K, C, dim / K), (K, C)
         blocks = torch.block_diag(*linear.weight)  # type: ignore[no-untyped-call] # torch's own
-        z = F.linear(h, blocks, linear.bias.flatten())  # (n, K C)
+        z = widened(h, blocks, linear.bias.flatten())  # (n, K C)
         return self.apart(z)  # (K, n, C)
 
     def tier1(self, h: Tensor, bags: PseudoBags) -> Tier1:

@@ -233,8 +233,9 @@ class DMIA(MILModel):
         return isinstance(self.attention, ExponentialAttention | MarginAttention)
 
     def reduce(self, x: Tensor) -> Tensor:
-        """Map standardised features (n, D) to h (n, dim), in float32 or wider."""
-        return at_least_fp32(self.reduction(x))  # (n, dim)
+        """Map standardised features (n, D) to h (n, dim), in half precision under bf16."""
+        h: Tensor = self.reduction(x)  # (n, dim)
+        return h
 
     def tier1(
         self,
@@ -257,7 +258,8 @@ class DMIA(MILModel):
         """
         z = self.classifier(h) if z is None else z  # (n, C)
         if e is None:
-            e = self.attention(z if self.attends_to_logits else h)  # (K, n)
+            read = z if self.attends_to_logits else at_least_fp32(h)
+            e = self.attention(read)  # (K, n)
         alpha, each = self.weigh(e, bags), z[bags.patches]  # (..., L), (..., L, C)
         first = Tier1(h, z, self.classifier.linear.bias, e, bags, each, alpha, each)
         if generator is not None and self.options.dropout > 0:
@@ -289,7 +291,7 @@ class DMIA(MILModel):
         chosen = select(
             self.scores(first), first.bags, self.options.k, self.options.selection
         )  # (..., T)
-        return first.h[chosen]  # (..., T, dim)
+        return at_least_fp32(first.h[chosen])  # (..., T, dim)
 
     @torch.no_grad()
     def scores(self, first: Tier1) -> Tensor:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 CONSTANT = 1e-6
@@ -93,8 +95,43 @@ class LinearClassifier(nn.Module):
         """
         if generator is not None and self.dropout > 0:
             f = dropped(f, self.dropout, generator)  # (..., dim)
-        logits: Tensor = self.linear(f)  # (..., C)
-        return logits
+        return widened(f, self.linear.weight, self.linear.bias)  # (..., C)
+
+
+def widened(f: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return W f + b in the weights' precision, of features (..., dim) in any.
+
+    What goes back to features in half precision is computed in it: it would be rounded
+    to it all the same, and a wide one is twice the memory to write and to read.
+    """
+    if f.dtype == weight.dtype:
+        return F.linear(f, weight, bias)
+    logits: Tensor = _Widened.apply(f, weight, bias)  # type: ignore[no-untyped-call] # torch's own
+    return logits
+
+
+class _Widened(torch.autograd.Function):
+    """`widened` of features (..., dim) in half precision."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(f: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return the logits (..., C)."""
+        return F.linear(f.to(weight.dtype), weight, bias)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ANN401, ARG004 - torch's
+        """Keep what the slopes need."""
+        ctx.save_for_backward(*inputs[:2])
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401 - torch's
+        """Return the slopes of features, weight and bias."""
+        f, weight = ctx.saved_tensors
+        rows = slope.flatten(0, -2)  # (n, C)
+        own = slope.to(f.dtype) @ weight.to(f.dtype)  # (..., dim)
+        return own, rows.T @ f.flatten(0, -2).to(weight.dtype), rows.sum(dim=0)
 
 
 def dropped(f: Tensor, rate: float, generator: torch.Generator) -> Tensor:

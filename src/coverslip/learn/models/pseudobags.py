@@ -34,7 +34,8 @@ class PseudoBags(NamedTuple):
         """
         rows, flat = self.patches.flatten(0, -2), weights.flatten(0, -2)  # (G, L)
         spread = flat.new_zeros(len(rows), len(values)).scatter_add(1, rows, flat)
-        return (spread @ values).reshape(*self.patches.shape[:-1], values.shape[1])
+        pooled = spread @ values.to(spread.dtype)  # (G, dim)
+        return pooled.reshape(*self.patches.shape[:-1], values.shape[1])
 
 
 def partition(
