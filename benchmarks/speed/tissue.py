@@ -4,7 +4,7 @@
 
 Beside CLAM's and TRIDENT's Otsu path on the same slides: their own functions, warm, from
 the opened slide to coordinates on disk. Their rules for what is tissue differ, and so
-does the number of patches, which is told.
+does the number of patches. The limit is the read of the level itself.
 """
 
 import argparse

@@ -11,6 +11,7 @@ from benchmarks.speed.measure import (
     Timing,
     met,
     peak_mb,
+    rows_beside,
     rows_of,
     run_process,
     show,
@@ -39,6 +40,20 @@ def test_ratios_are_medians_of_the_same_round():
     assert ours["wall_times_rival"] == 4
     assert ours["of_limit"] == 0.5
     assert "bar" not in rows[1]
+
+
+def test_each_rival_stands_for_one_in_rows_of_its_own():
+    """With none, our rows stand alone; a rival is never compared with another."""
+    bars = {"ours": {"times_rival": 2}}
+    rows = rows_beside("a", TIMED, ["theirs", "limit"], bars)
+    assert [(row["what"], row["who"], row["times_rival"]) for row in rows] == [
+        ("a, to theirs", "ours", 2),
+        ("a, to theirs", "theirs", 1),
+        ("a, to limit", "ours", 0.5),
+        ("a, to limit", "limit", 1),
+    ]
+    alone = rows_beside("a", {"ours": TIMED["ours"]}, [], bars)
+    assert [(row["what"], row["times_rival"]) for row in alone] == [("a", None)]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +131,7 @@ def test_a_rival_works_when_told_and_says_what_it_spent(tmp_path):
 def test_a_mosaic_that_shares_its_tiles_shows_the_same(
     real_data, tmp_path, monkeypatch
 ):
-    """A hundredth of the bytes, the same tissue in the same places, on every level."""
+    """In fewer bytes the same tissue in the same places, on every level."""
     monkeypatch.setenv("COVERSLIP_DATA", str(real_data))
     side = 5000
     mosaic.write_mosaic(tmp_path / "plain.tif", side)

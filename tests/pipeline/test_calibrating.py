@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from coverslip.errors import DataError
-from coverslip.pipeline.calibrating import CALIBRATING, CALIBRATION
+from coverslip.pipeline.calibrating import (
+    CALIBRATING,
+    CALIBRATION,
+    most_different,
+)
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.preparing import prepare
@@ -33,7 +37,7 @@ def test_slides_added_later_are_made_with_the_same_ranges(tmp_path):
         with np.load(how.features_folder / CALIBRATION) as kept:
             patches = kept["patches"]
         assert patches.shape[1:] == (64, 64, 3)
-        assert CALIBRATING <= len(patches) < 2 * CALIBRATING
+        assert len(patches) == CALIBRATING
         slides.append(slide_file(tmp_path / "late.tif", colour=(90, 20, 60)))
         prepare(slides, how)
     made = [
@@ -49,3 +53,16 @@ def test_without_any_tissue_there_is_nothing_to_calibrate_on(tmp_path):
     bare = slide_file(tmp_path / "bare.tif", tissue=None)
     with fake_encoder_known(), pytest.raises(DataError, match="--precision fp32"):
         prepare([bare], preparation(tmp_path / "study"))
+
+
+def test_the_patches_that_differ_most_have_what_is_rare():
+    """The one dark and the one pale patch among many alike are taken, none twice."""
+    rng = np.random.default_rng(0)
+    patches = rng.integers(150, 170, (100, 8, 8, 3), np.uint8)
+    patches[17], patches[60] = 20, 250
+    chosen = most_different(patches, 3)
+    assert {int(patch.mean()) for patch in chosen[1:]} == {20, 250}
+    assert 150 < chosen[0].mean() < 170
+    everything = most_different(patches, 200)
+    assert len(everything) == 100
+    assert len(np.unique(everything.reshape(100, -1), axis=0)) == 100

@@ -19,8 +19,11 @@ if TYPE_CHECKING:  # it loads torch
 CALIBRATION = "calibration.npz"
 """Beside the features of a study in int8: the patches that its ranges were chosen on."""
 
-CALIBRATING = 64
-"""How many patches that is, about."""
+CALIBRATING = 32
+"""How many patches that is, at most."""
+
+CANDIDATES = 256
+"""How many patches they are chosen from, about."""
 
 
 def keep_calibration(
@@ -28,8 +31,9 @@ def keep_calibration(
 ) -> None:
     """Keep patches from slides all over the study, to choose the ranges of int8 on.
 
-    They lie beside the features, so that what is added later is made with the same
-    ranges. Patches that were kept before stay.
+    Of some hundred those are taken that differ most in colour, so that what is rare
+    lies within the ranges. They lie beside the features, so that what is added later is
+    made with the same ranges; patches that were kept before stay.
 
     Args:
         preparation: The study's.
@@ -42,13 +46,13 @@ def keep_calibration(
     if path.exists():
         return
     found = [p for p in paths if _laid(preparation, p) is not None]
-    chosen = found[:: max(1, len(found) // CALIBRATING)][:CALIBRATING]
+    chosen = found[:: max(1, len(found) // CANDIDATES)][:CANDIDATES]
     rng = np.random.default_rng(0)
     patches = [
         patch
         for place in chosen
         for patch in _some_patches(
-            preparation, place, -(-CALIBRATING // len(chosen)), rng
+            preparation, place, -(-CANDIDATES // len(chosen)), rng
         )
     ]
     if not patches:
@@ -56,7 +60,7 @@ def keep_calibration(
             f"{preparation.out}: no patch to calibrate int8 on: use --precision fp32"
         )
     with store.writing(path) as part, part.open("wb") as file:
-        np.savez_compressed(file, patches=np.stack(patches))
+        np.savez_compressed(file, patches=most_different(np.stack(patches)))
 
 
 def calibrate(encoder: "Encoder", kept: Path) -> None:
@@ -70,6 +74,23 @@ def calibration_of(preparation: Preparation) -> Path | None:
     if preparation.options.features.precision != "int8":
         return None
     return preparation.features_folder / CALIBRATION
+
+
+def most_different(patches: RGB, count: int = CALIBRATING) -> RGB:
+    """Return patches (N, H, W, 3) that differ most: each is farthest from those before.
+
+    The first is the most ordinary one. What counts is mean and spread of the colours.
+    """
+    pixels = patches.reshape(len(patches), -1, 3)
+    colours = np.concatenate([pixels.mean(axis=1), pixels.std(axis=1)], axis=1)
+    distance = ((colours - colours.mean(axis=0)) ** 2).sum(axis=1)
+    chosen = [int(distance.argmin())]
+    distance = np.full(len(patches), np.inf)
+    while len(chosen) < min(count, len(patches)):
+        away = ((colours - colours[chosen[-1]]) ** 2).sum(axis=1)
+        distance = np.minimum(distance, away)
+        chosen.append(int(distance.argmax()))
+    return patches[chosen]
 
 
 def _laid(preparation: Preparation, path: Path) -> Patches | None:

@@ -59,7 +59,7 @@ RESNET50 = Card(
     std=IMAGENET_STD,
     licence="BSD-3-Clause",
     source="https://download.pytorch.org/models/resnet50-0676ba61.pth",
-    unquantised=("conv1", "layer1"),
+    unquantised=("conv1", "layer1.0"),
 )
 """ImageNet ResNet-50 cut after its third stage; crop of the seed (section 2.1, 2.4)."""
 

@@ -14,7 +14,12 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from coverslip.errors import DataError, EncoderError, OptionError
 from coverslip.prepare.encoders.card import Card
 from coverslip.prepare.encoders.eager import EagerNetwork
-from coverslip.prepare.encoders.openvino import OpenVinoNetwork, available, require
+from coverslip.prepare.encoders.openvino import (
+    RECIPE,
+    OpenVinoNetwork,
+    available,
+    require,
+)
 
 __all__ = [
     "Card",
@@ -116,6 +121,7 @@ class Encoder:
         if self.precision == "int8" and isinstance(self._network, OpenVinoNetwork):
             self._network.calibrate(patches)
             digest = hashlib.sha256(np.ascontiguousarray(patches).tobytes())
+            digest.update(repr((RECIPE, self.card.unquantised)).encode())
             self.calibration = digest.hexdigest()[:16]
 
     def embed(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
