@@ -27,7 +27,6 @@ bench-accuracy-slice: .venv/ready
 
 # RIVALS="--clam DIR --trident DIR --peer-python PY --dtfd DIR" brings in checkouts
 bench-speed: .venv/ready
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[openvino]'
 	$(BIN)/python -m benchmarks.speed $(RIVALS)
 
 check: .venv/ready
@@ -44,7 +43,7 @@ format: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
-		--editable '.[lite0,tensorboard]' --requirement requirements-dev.txt
+		--editable '.[lite0,openvino,tensorboard,ray]' --requirement requirements-dev.txt
 	touch $@
 
 clean:

@@ -9,7 +9,7 @@ import pytest
 import coverslip
 from coverslip.cli import COMMANDS
 
-HEAVY = ("torch", "numpy", "cv2", "openslide", "matplotlib", "sklearn", "h5py")
+HEAVY = ("torch", "numpy", "cv2", "openslide", "matplotlib", "sklearn", "h5py", "ray")
 PROBE = """
 import sys
 {act}

@@ -78,7 +78,7 @@ class RayEngine:
             CoverslipError: Something that concerns all items, such as a full disk.
         """
         ray = _connected(self.address)
-        share = _share(_machines(ray), network, self.gpu)
+        share = share_of(_machines(ray), network, self.gpu)
         with _beacon(self.shared) as beacon:
             place = Place(Path.cwd(), self.shared, beacon, share.threads)
             work = ray.remote(_work).options(
@@ -258,7 +258,7 @@ def _cores(machines: Sequence[dict[str, float]]) -> int:
     return max(1, int(sum(machine.get("CPU", 0) for machine in machines)))
 
 
-def _share(
+def share_of(
     machines: Sequence[dict[str, float]], network: "Device | None", gpu: float
 ) -> Share:
     """Say what a task takes.
