@@ -1,7 +1,7 @@
 """`make bench-speed`: the stages on a CPU, their JSON, and the tables made from it.
 
     python -m benchmarks.speed [--only STAGE] [--clam DIR] [--trident DIR]
-        [--peer-python PY] [--dtfd DIR]
+        [--peer-python PY] [--dtfd DIR] [--weights FILE]
 
 Each stage runs in a process of its own, so that none inherits another's memory or
 threads. Rivals that are on PyPI take part where they are installed, the others where a
@@ -20,7 +20,6 @@ from benchmarks.accuracy.record import circumstances
 from benchmarks.speed import (
     embedding,
     growth,
-    networks,
     reading,
     start,
     tables,
@@ -36,14 +35,13 @@ from coverslip import store
 Stage = Callable[[], store.Facts]
 
 
-def stages(rivals: Rivals, dtfd: Path | None) -> dict[str, Stage]:
+def stages(rivals: Rivals, dtfd: Path | None, weights: Path | None) -> dict[str, Stage]:
     """Return what each stage runs, by name."""
     return {
         "start": partial(start.main, rivals),
         "reading": reading.main,
         "tissue": partial(tissue.main, rivals),
-        "networks": networks.main,
-        "embedding": partial(embedding.main, rivals),
+        "embedding": partial(embedding.main, rivals, weights),
         "training": partial(training.main, dtfd),
         "training_auc": training_auc.main,
         "growth": growth.main,
@@ -55,9 +53,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--only", action="append", help="a stage; may be repeated")
     parser.add_argument("--dtfd", type=Path, help="checkout of DTFD-MIL")
+    parser.add_argument("--weights", type=Path, help="ResNet-50's, of all programs")
     add_arguments(parser)
     given = parser.parse_args()
-    known = stages(Rivals.asked(given), given.dtfd)
+    known = stages(Rivals.asked(given), given.dtfd, given.weights)
     for name in given.only or known:
         if name not in known:
             parser.error(f"--only {name}: choose from {', '.join(known)}")
