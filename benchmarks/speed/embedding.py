@@ -153,7 +153,11 @@ def thinned(slide: Path, coords: Path) -> int:
     """
     patches = Patches.load(coords)
     step = max(1, -(-len(patches) // PATCHES))
-    fewer = replace(patches, coords=patches.coords[::step])
+    fewer = replace(
+        patches,
+        coords=patches.coords[::step],
+        tissue_share=patches.tissue_share[::step],
+    )
     with open_slide(slide) as opened:
         fewer.save(coords, opened, 0)
     return len(fewer)

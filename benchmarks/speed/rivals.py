@@ -40,7 +40,8 @@ class Rivals:
         """Return those that the command line names."""
         named = {"clam": given.clam, "trident": given.trident}
         folders = {k: v.resolve() for k, v in named.items() if v is not None}
-        return cls(folders, given.peer_python)
+        # not resolved: a virtual environment's interpreter is a link
+        return cls(folders, os.path.abspath(given.peer_python))  # noqa: PTH100
 
     def __contains__(self, name: str) -> bool:
         return name in self.folders
