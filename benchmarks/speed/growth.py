@@ -25,6 +25,9 @@ SIDES = {1: 20_000, 4: 40_000, 16: 80_000}
 ENCODED = 250
 """Patches that are encoded at once the size."""
 
+PATCHES = 2_000
+"""Patches of a bag at once the size."""
+
 TRIES = 3
 BARS: store.Facts = {"exponent": 1.1}
 
@@ -64,9 +67,29 @@ def embed_once(times: int) -> store.Facts:
     return {"items": len(features), "cpu": clock.spent().cpu, "peak_mb": peak_mb()}
 
 
+def train_once(times: int) -> store.Facts:
+    """Train an epoch over bags of so many times the patches, memory mapped."""
+    from pathlib import Path
+
+    from benchmarks.speed.training import epoch_of, make_bags
+
+    with TemporaryDirectory() as folder:
+        items = make_bags(Path(folder), bags=4, patches=PATCHES * times)
+        epoch = epoch_of("dmia", items, "bf16")
+        epoch()  # orders are found once, and what fits in memory is put there
+        clock = Clock()
+        epoch()
+    return {
+        "items": 4 * PATCHES * times,
+        "cpu": clock.spent().cpu,
+        "peak_mb": peak_mb(),
+    }
+
+
 STAGES: dict[str, Callable[[int], store.Facts]] = {
     "tissue and patches": lay_once,
     "features, small encoder": embed_once,
+    "training, 4 bags": train_once,
 }
 """By name, what to do at so many times the items, in a process of its own."""
 
