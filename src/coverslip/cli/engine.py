@@ -25,8 +25,8 @@ def engine_options(command: Command) -> Command:
             click.option(
                 "--ray-address",
                 metavar="HOST:PORT",
-                help="Cluster to work on.  [default: RAY_ADDRESS, else one on this "
-                "machine]",
+                help="Cluster to work on.  [default: RAY_ADDRESS, else one is "
+                "started on this machine]",
             ),
             click.option(
                 "--ray-gpu",

@@ -45,8 +45,8 @@ class RayEngine:
 
     Attributes:
         shared: Folder that every machine must see: the study.
-        address: Of the cluster. None takes what RAY_ADDRESS says, else a cluster that
-            runs on this machine, else starts one on it.
+        address: Of the cluster. None takes what RAY_ADDRESS says, else starts one on
+            this machine, which ends with the command.
         gpu: Share of a GPU that a network takes.
 
     Raises:
@@ -235,7 +235,7 @@ def _connected(address: str | None) -> Any:  # noqa: ANN401 - the module, loaded
     if not ray.is_initialized():
         try:
             ray.init(
-                address,
+                address or os.environ.get("RAY_ADDRESS") or "local",
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -243,8 +243,8 @@ def _connected(address: str | None) -> Any:  # noqa: ANN401 - the module, loaded
         except (OSError, RuntimeError, ValueError) as error:
             named = address or os.environ.get("RAY_ADDRESS") or "this machine"
             raise ClusterError(
-                f"Ray at {named}: cannot be reached ({_line(error)}): run `ray status` "
-                "there, and the command on a machine of the cluster"
+                f"Ray at {named}: cannot be reached ({_line(error)}): run the command on "
+                "a machine of the cluster, with the token of the cluster if it has one"
             ) from error
     return ray
 
