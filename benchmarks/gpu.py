@@ -4,8 +4,8 @@
 
 Embedding: images a second of the ResNet-50 trunk in bf16 from 8-bit patches in host
 memory to features in host memory, plain and compiled, as a share of the bf16 matrix
-product measured in the same run, and what limits it: the network alone on patches that
-lie on the GPU, and the bus alone. Training: an epoch over a cohort of the size of
+product measured in the same run, without overlap, and the share of time that the bus
+alone would take. Training: an epoch over a cohort of the size of
 CAMELYON16 (270 slides of 10,000 patches x 1024; fewer where memory does not allow, which
 is said), one and eight slides a step, beside DTFD-MIL's networks trained as its program
 does (`benchmarks.speed.training`), and from that 5 folds x 5 seeds of 100 epochs in minutes.

@@ -4,7 +4,7 @@
         [--peer-python PY] [--dtfd DIR] [--weights FILE]
 
 Each stage runs in a process of its own, so that none inherits another's memory or
-threads. Rivals that are on PyPI take part where they are installed, the others where a
+threads. openslide-python, tifffile and PyTorch take part always, the others where a
 checkout is named. The figures of a stage are kept in `benchmarks/results/speed_*.json`.
 """
 

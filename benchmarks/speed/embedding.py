@@ -191,7 +191,8 @@ def ours(
         if not fresh:
             kept.rename(made)
         spent = run_process(command)
-        shutil.copy(study / "slides.csv", study / f"coverslip {precision}.csv")
+        if fresh:  # else it says what the last precision waited
+            shutil.copy(study / "slides.csv", study / f"coverslip {precision}.csv")
         made.rename(kept)
         return spent
 

@@ -51,8 +51,11 @@ def test_statistics_of_no_patch_are_refused():
 
 def test_a_bag_belongs_when_encoder_and_scale_agree():
     """Precision, stride and tissue threshold do not make features foreign."""
-    other = {"encoder": {**ENCODER, "precision": "bf16"}, "patching": FACTS["patching"]}
-    check_belongs(bag(np.ones((2, 3)), other), bag_facts(bag(np.ones((9, 3)))), "m")
+    plain = bag(np.ones((9, 3)))
+    for made in ({"precision": "bf16"}, {"precision": "int8", "calibration": "a1"}):
+        other = bag(np.ones((2, 3)), {**FACTS, "encoder": {**ENCODER, **made}})
+        check_belongs(other, bag_facts(plain), "m")
+        check_belongs(plain, bag_facts(other), "m")
 
 
 @pytest.mark.parametrize(

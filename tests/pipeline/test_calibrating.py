@@ -1,5 +1,7 @@
 """int8 on a whole study: calibrated once, on slides all over it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from coverslip.pipeline.calibrating import (
     CALIBRATING,
     CALIBRATION,
     most_different,
+    spread_over,
 )
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
@@ -66,3 +69,12 @@ def test_the_patches_that_differ_most_have_what_is_rare():
     everything = most_different(patches, 200)
     assert len(everything) == 100
     assert len(np.unique(everything.reshape(100, -1), axis=0)) == 100
+
+
+@pytest.mark.parametrize("slides", [1, 255, 256, 300, 511, 2000])
+def test_calibration_looks_all_over_a_study(slides):
+    """From the first slide to the last, none twice, whatever their number."""
+    found = [Path(f"{i:05}") for i in range(slides)]
+    chosen = spread_over(found, 256)
+    assert len(set(chosen)) == len(chosen) == min(slides, 256)
+    assert (chosen[0], chosen[-1]) == (found[0], found[-1])

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from coverslip.errors import DataError
+from coverslip.errors import DataError, OptionError
 from coverslip.pipeline.folders import prepare_folders
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.testing import fake_encoder_known, slide_file
@@ -99,3 +99,11 @@ def test_the_command_trains_on_them(cli, exported, tmp_path):
     assert "2 of 2 slides done" in ran.out
     pickles = out / "imported" / "features_fake" / "pickles"
     assert {path.name for path in pickles.iterdir()} == {"s0.pkl", "s1.pkl"}
+
+
+def test_int8_of_patch_images_is_refused_before_anything_is_done(exported, tmp_path):
+    """There is nothing to calibrate it on; the message says what works."""
+    options = PrepareOptions(features={"encoder": "fake", "precision": "int8"})
+    with pytest.raises(OptionError, match="--precision fp32 or bf16"):
+        prepare_folders([exported], Preparation(tmp_path / "out", options, quiet=True))
+    assert not (tmp_path / "out").exists()

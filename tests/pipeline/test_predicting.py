@@ -25,12 +25,14 @@ def test_what_decides_the_features_is_the_models(finished, tmp_path):
     """Encoder, scale and size come from the card; batch and weights from the caller."""
     given = PrepareOptions(
         patches={"size": 512},
-        features={"encoder": "resnet50", "batch_size": 3, "weights": "w.safetensors"},
+        features={"encoder": "resnet50", "batch_size": 3, "weights": "w.safetensors"}
+        | {"runtime": "torch"},
     )
     ready = preparation_for(card_of(finished), tmp_path, Preparation(tmp_path, given))
     assert ready.options.patches.size == 256
     assert ready.options.features.encoder == "fake"
     assert ready.options.features.batch_size == 3
+    assert ready.options.features.runtime == "torch"
     assert str(ready.options.features.weights) == "w.safetensors"
 
 

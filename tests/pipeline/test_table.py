@@ -98,7 +98,7 @@ def test_a_foreign_table_is_named(tmp_path):
 
 
 def test_idle_shares_count_the_slides_by_their_time(table):
-    """Only of slides that were asked for; a row read from the file counts as well."""
+    """Only of slides whose features were made since the table was opened."""
     assert table.idle() is None
     table.note("a", {"seconds_features": 30, "encoder_idle": 0.1, "readers_idle": 0.8})
     table.note("b", {"seconds_features": "10", "encoder_idle": "0.5"})
@@ -108,5 +108,7 @@ def test_idle_shares_count_the_slides_by_their_time(table):
     table.write()
     again = SlideTable.open(table.path)
     assert again.idle() is None
-    again.note("b", {})
-    assert again.idle() == pytest.approx((0.5, 0.0))
+    again.note("a", {})
+    assert again.idle() is None
+    again.note("b", {"seconds_features": 5, "encoder_idle": 0.4, "readers_idle": 0.1})
+    assert again.idle() == pytest.approx((0.4, 0.1))

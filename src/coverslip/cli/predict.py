@@ -28,8 +28,8 @@ STUDY = click.option(
 
 
 def running_options(command: Command) -> Command:
-    """Give a command the options that do not change what the features are."""
-    decided = {"encoder", "resize", "crop"}
+    """Give a command the options by which a model still knows the features."""
+    decided = {"encoder", "resize", "crop", "reduce"}
     return options_of(FeatureOptions, skip=decided, rename=FEATURE_NAMES)(command)
 
 

@@ -36,7 +36,7 @@ def bag_facts(bag: Bag) -> store.Facts:
     """
     encoder = bag.facts.get("encoder") or {"name": "unknown"}
     patching = bag.facts.get("patching") or {}
-    known = {key: value for key, value in encoder.items() if key != "precision"}
+    known = {k: v for k, v in encoder.items() if k not in {"precision", "calibration"}}
     return {
         "encoder": {**known, "dim": int(bag.features.shape[1])},
         "patching": {k: patching[k] for k in ("mpp", "size") if k in patching},

@@ -70,6 +70,9 @@ class Loader:
         dtype: What the reduction computes in.
         room: Bytes of bags that may stay on the device; without, a share of what is
             free there.
+
+    Attributes:
+        room_left: What of the room its bags do not take.
     """
 
     def __init__(
@@ -84,9 +87,10 @@ class Loader:
         self._standardise, self._device, self._dtype = standardise, device, dtype
         self._orders: dict[int, Order | None] = {}
         self._kept: dict[int, Tensor] = {}
-        values = sum(item.bag.features.size for item in items)
-        room = _room(device) if room is None else room
-        self._keeps = values * dtype.itemsize <= room
+        needed = sum(item.bag.features.size for item in items) * dtype.itemsize
+        room = room_on(device) if room is None else room
+        self._keeps = needed <= room
+        self.room_left = room - needed * self._keeps
 
     def batches(self, order: Sequence[int], size: int) -> Iterator[Batch]:
         """Yield the bags of these numbers, so many at a time; the last has the rest."""
@@ -137,9 +141,10 @@ class Loader:
         return x
 
 
-def _room(device: torch.device) -> int:
+def room_on(device: torch.device) -> int:
     """Return the bytes of bags that may stay on a device."""
     if device.type == "cuda":
+        torch.cuda.empty_cache()  # what an earlier training held counts as free
         free, _ = torch.cuda.mem_get_info(device)
         return int(GPU_SHARE * free)
     return int(CPU_SHARE * psutil.virtual_memory().available)

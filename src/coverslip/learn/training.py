@@ -125,7 +125,12 @@ class Trainer:
         half = self.options.precision == "bf16"
         kind = torch.bfloat16 if half else torch.float32
         self._train_bags = Loader(train, model.standardise, self.device, kind)
-        self._val_bags = Loader(val, model.standardise, self.device)
+        self._val_bags = Loader(
+            val,
+            model.standardise,
+            self.device,
+            room=self._train_bags.room_left,  # together they take no more than one
+        )
         self.progress = Progress(0, [], None, {}, 0)
         self._always = self.options.always * self.options.epochs
 

@@ -46,7 +46,7 @@ def keep_calibration(
     if path.exists():
         return
     found = [p for p in paths if _laid(preparation, p) is not None]
-    chosen = found[:: max(1, len(found) // CANDIDATES)][:CANDIDATES]
+    chosen = spread_over(found, CANDIDATES)
     rng = np.random.default_rng(0)
     patches = [
         patch
@@ -74,6 +74,12 @@ def calibration_of(preparation: Preparation) -> Path | None:
     if preparation.options.features.precision != "int8":
         return None
     return preparation.features_folder / CALIBRATION
+
+
+def spread_over(found: Sequence[Path], count: int) -> list[Path]:
+    """Return at most so many, evenly from the first to the last."""
+    places = np.linspace(0, len(found) - 1, min(len(found), count)).astype(int)
+    return [found[place] for place in places]
 
 
 def most_different(patches: RGB, count: int = CALIBRATING) -> RGB:

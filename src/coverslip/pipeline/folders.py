@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from coverslip import store
-from coverslip.errors import DataError, DuplicateSlideError
+from coverslip.errors import DataError, DuplicateSlideError, OptionError
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.preparation import Preparation
 from coverslip.pipeline.table import SlideTable
@@ -34,6 +34,11 @@ def prepare_folders(folders: Sequence[Path], preparation: Preparation) -> SlideT
         named = ", ".join(map(str, folders))
         raise DataError(f"{named}: no folder with patch images: check the path")
     options = preparation.options.features
+    if options.precision == "int8":
+        raise OptionError(
+            "precision=int8: is calibrated on slides, and these are patch images: use "
+            "--precision fp32 or bf16"
+        )
     encoder = options.load()
     target = preparation.imported(options.encoder)
     folder_of: dict[str, Path] = {}

@@ -76,7 +76,7 @@ def preparation_for(
     given = preparation.options.features
     running = {
         key: getattr(given, key)
-        for key in ("batch_size", "workers", "device", "precision")
+        for key in ("batch_size", "workers", "device", "precision", "runtime")
     }
     if given.weights is not None:
         running["weights"] = given.weights

@@ -37,7 +37,7 @@ NO_PATCH = "no patch"
 """There is tissue, but no patch with enough of it: a smaller --size or --threshold."""
 STAGES = ("tissue", "patches", "features")
 """What a slide's status says: the last stage that was done, in this order."""
-_IDLE = ("seconds_features", "encoder_idle", "readers_idle")
+_WAITED = ("seconds_features", "encoder_idle", "readers_idle")
 PATIENCE = 2.0
 """Seconds between two writings of the table while a batch runs."""
 
@@ -50,11 +50,13 @@ class SlideTable:
         path: The file.
         rows: By slide id.
         asked: Slides that were worked on since the table was opened.
+        embedded: Those of them whose features were made.
     """
 
     path: Path
     rows: dict[str, dict[str, object]] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set)
+    embedded: set[str] = field(default_factory=set)
     _written: float = 0.0
 
     @classmethod
@@ -76,6 +78,8 @@ class SlideTable:
         if {before, now := str(row.get("status"))} <= set(STAGES):
             row["status"] = max(before, now, key=STAGES.index)
         self.asked.add(slide_id)
+        if "encoder_idle" in facts:
+            self.embedded.add(slide_id)
         if time.monotonic() - self._written > PATIENCE:
             self.write()
 
@@ -108,11 +112,11 @@ class SlideTable:
 
         Over the slides that were worked on; None where no features were made.
         """
-        rows = [self.rows[key] for key in self.asked]
+        rows = [self.rows[key] for key in self.embedded]
         timed = [
-            tuple(float(str(row[name])) for name in _IDLE)
+            tuple(float(str(row[name])) for name in _WAITED)
             for row in rows
-            if all(row.get(name) not in {None, ""} for name in _IDLE)
+            if all(row.get(name) not in {None, ""} for name in _WAITED)
         ]
         seconds = sum(row[0] for row in timed)
         if not seconds:

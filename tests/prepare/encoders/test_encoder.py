@@ -368,3 +368,23 @@ def test_a_network_that_cannot_be_compiled_says_what_else_there_is(monkeypatch):
     monkeypatch.setattr(going._network, "_run", refuse)
     with pytest.raises(EncoderError, match=r"no C\+\+ compiler.*--runtime torch"):
         going.embed(noise(2))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own
+def test_a_compiled_network_short_of_memory_is_given_less():
+    """A halved batch is not filled up again to what did not fit."""
+    going, given = encoder(runtime="compile"), []
+
+    def run(pixels):
+        given.append(len(pixels))
+        if len(pixels) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return pixels.float().mean((1, 2)) / 255
+
+    going._network._run = run
+    going.batch_limit = None
+    patches = noise(8)
+    np.testing.assert_allclose(
+        going.embed(patches), encoder().embed(patches), rtol=1e-5
+    )
+    assert given == [8, 4, 2, 2, 2, 2]

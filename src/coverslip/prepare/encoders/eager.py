@@ -29,8 +29,8 @@ class EagerNetwork:
         device: Where it runs.
         precision: "fp32", or "bf16" or "fp16" under autocast.
         compiled: Have `torch.compile` fuse the operations, preprocessing among them,
-            the first time that patches come; smaller batches are filled up to the size
-            of the first, so that it happens once.
+            the first time that patches come; smaller batches are filled up to the
+            largest before, so that it seldom happens again.
     """
 
     def __init__(
@@ -92,6 +92,9 @@ class EagerNetwork:
                 f"{self.card.name}: torch cannot compile it here ({reason}): use "
                 "--runtime torch"
             ) from None
+        except RuntimeError:
+            self._filled = 0  # too much for the memory: the next try is smaller
+            raise
 
     def _sent(self, patches: npt.NDArray[np.uint8]) -> Tensor:
         """Return patches on the device as bytes; a GPU copies while it computes."""

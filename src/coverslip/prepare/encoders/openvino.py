@@ -9,7 +9,7 @@ import hashlib
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -146,10 +146,13 @@ def _traced(card: Card, module: nn.Module) -> Any:  # noqa: ANN401 - OpenVINO's 
     """Return the network from 8-bit pixels to features, traced now or before."""
     import openvino
 
-    path = _kept_at(card, openvino.__version__)
-    if not path.is_file():
-        _keep(_trace(card, module), path)
-    return openvino.Core().read_model(path)
+    path = _kept_at(card, module, openvino.__version__)
+    if path.is_file():
+        return openvino.Core().read_model(path)
+    model = _trace(card, module)
+    with suppress(OSError):  # a folder that cannot be written: traced again next time
+        _keep(model, path)
+    return model
 
 
 def _keep(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO's model
@@ -163,9 +166,13 @@ def _keep(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO's model
             fresh.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
-def _kept_at(card: Card, version: str) -> Path:
-    facts = card.name, card.weights_hash, card.input_size, card.mean, card.std, version
-    digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+def _kept_at(card: Card, module: nn.Module, version: str) -> Path:
+    """Return where a network is kept: another for other weights or another structure."""
+    facts = card.name, card.input_size, card.mean, card.std, version, repr(module)
+    weights = hashlib.sha256(repr(facts).encode())
+    for name, value in module.state_dict().items():
+        weights.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    digest = weights.hexdigest()[:16]
     return Path(torch.hub.get_dir()) / "coverslip" / f"{card.name}-{digest}.xml"
 
 
