@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from coverslip import store
 from coverslip.errors import DataError, DuplicateSlideError, MismatchError, SlideError
-from coverslip.geometry import Mpp
+from coverslip.geometry import Mpp, Scale
 from coverslip.learn.bags import Bag, check_belongs
 from coverslip.learn.checkpoint import ModelCard, load_model
 from coverslip.learn.models.model import MILModel
@@ -207,6 +207,27 @@ def write_predictions(
     write_csv(path, columns, sorted(rows, key=lambda row: str(row["slide_id"])))
 
 
+def slide_of(source: Source) -> tuple[Path, Scale]:
+    """Return a slide's file and the scale of its patches.
+
+    Raises:
+        SlideError: Slide or patches are not known, or it is another slide than they
+            were laid on.
+    """
+    if source.slide is None or source.patches is None:
+        raise SlideError(
+            f"{source.slide_id}: its slide is not known: give the slide or the study"
+        )
+    laid = Patches.load(source.patches)
+    mark = laid.facts.get("tissue", {}).get("slide")
+    if mark is not None and mark != fingerprint(source.slide):
+        raise DuplicateSlideError(
+            f"{source.slide}: not the slide that its patches were laid on: prepare it "
+            "in another study folder"
+        )
+    return source.slide, laid.scale
+
+
 def draw_source(
     source: Source,
     bag: Bag,
@@ -242,25 +263,17 @@ def draw_source(
         return picture
     if table.exists():
         table.unlink()
-    if source.slide is None or source.patches is None:
+    try:
+        path, scale = slide_of(source)
+    except SlideError:
         store.write_text(table, scores)
-        raise SlideError(
-            f"{source.slide_id}: its slide is not known: give the slide or the study"
-        )
-    laid = Patches.load(source.patches)
-    mark = laid.facts.get("tissue", {}).get("slide")
-    if mark is not None and mark != fingerprint(source.slide):
-        raise DuplicateSlideError(
-            f"{source.slide}: not the slide that its patches were laid on: prepare it "
-            "in another study folder"
-        )
-    scale = laid.scale
+        raise
     title = (
         f"{source.slide_id}: predicted {prediction.decide(card.classes, card.threshold)}"
         f", probability of {card.classes[-1]} {prediction.probabilities[-1]:.3f}"
     )
     shape = PatchShape(bag.coords, scale.l0_size, card.classes[-1], outlines)
-    with open_slide(source.slide, Mpp(scale.l0_mpp)) as slide:
+    with open_slide(path, Mpp(scale.l0_mpp)) as slide:
         draw_heatmap(picture, slide, prediction, shape, title)
         draw_patches(patches, slide, scale, said, coords=bag.coords)
     store.write_text(table, scores)
