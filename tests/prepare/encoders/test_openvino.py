@@ -102,6 +102,28 @@ def test_int8_wants_to_be_calibrated():
     assert "calibration" not in encoder.identity()
 
 
+def test_a_network_is_quantised_once_for_the_same_patches(monkeypatch):
+    """The second time it is read from the cache; other patches quantise anew."""
+    pytest.importorskip("nncf", reason="the extra openvino is not installed")
+    card = replace(RESNET50, input_size=64, resize=64)
+    module, patches, scored = ResNetTrunk(), soft(4, 64), soft(2, 64, seed=1)
+    made, quantise = [], openvino.OpenVinoNetwork._quantise
+    monkeypatch.setattr(
+        openvino.OpenVinoNetwork,
+        "_quantise",
+        lambda *a: made.append(a) or quantise(*a),
+    )
+    features = []
+    for _ in range(2):
+        network = openvino.OpenVinoNetwork(card, module, "int8")
+        network.calibrate(patches)
+        features.append(network(scored))
+    assert len(made) == 1
+    assert np.array_equal(*features)
+    network.calibrate(soft(4, 64, seed=2))
+    assert len(made) == 2
+
+
 def pcam(real_data, count):
     """Return real patches, every so many of the training part, (B, 96, 96, 3)."""
     with zipfile.ZipFile(real_data / "patches" / "pcam_train_valid.zip") as archive:

@@ -1,15 +1,16 @@
 """A network run by OpenVINO on a CPU (an extra): twice PyTorch's speed, or ten times.
 
 The network is traced once from PyTorch, takes 8-bit pixels and normalises them itself.
-In fp32 its features are PyTorch's to 1e-6 relative. Traced networks are kept beside
-torch.hub's weights, because tracing takes longer than a small slide.
+In fp32 its features are PyTorch's to 1e-6 relative. Traced and quantised networks are
+kept beside torch.hub's weights, because making them takes longer than a small slide.
 """
 
 import hashlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
+from importlib.metadata import version
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -50,7 +51,8 @@ class OpenVinoNetwork:
     def __init__(self, card: Card, module: nn.Module, precision: str = "fp32") -> None:
         require("openvino")
         self.card, self.precision = card, precision
-        self._model = _traced(card, module)
+        self._path = _kept_at(card, module)
+        self._model = _kept(self._path, lambda: _trace(card, module))
         self._compiled = None if precision == "int8" else self._compile(self._model)
 
     def calibrate(self, patches: npt.NDArray[np.uint8]) -> None:
@@ -69,6 +71,12 @@ class OpenVinoNetwork:
             MissingExtraError: NNCF is not installed.
         """
         require("nncf")
+        made = f"{RECIPE}, NNCF {version('nncf')}, {self.card.unquantised}"
+        digest = hashlib.sha256(np.ascontiguousarray(patches).tobytes() + made.encode())
+        path = self._path.with_stem(f"{self._path.stem}-int8-{digest.hexdigest()[:16]}")
+        self._compiled = self._compile(_kept(path, lambda: self._quantise(patches)))
+
+    def _quantise(self, patches: npt.NDArray[np.uint8]) -> Any:  # noqa: ANN401 - OpenVINO's model
         with _quiet():
             import nncf
 
@@ -82,7 +90,7 @@ class OpenVinoNetwork:
             alone = [f"__module.{name}" for name in self.card.unquantised]
             names = (node.get_friendly_name() for node in self._model.get_ops())
             kept = [name for name in names if name.startswith(tuple(alone))]
-            quantised = nncf.quantize(
+            return nncf.quantize(
                 self._model.clone(),
                 nncf.Dataset(images),
                 subset_size=len(images),
@@ -92,7 +100,6 @@ class OpenVinoNetwork:
                     activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX,
                 ),
             )
-        self._compiled = self._compile(quantised)
 
     def __call__(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Map patches (B, H, W, 3) to features (B, dim)."""
@@ -142,15 +149,14 @@ def require(package: str) -> None:
         )
 
 
-def _traced(card: Card, module: nn.Module) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """Return the network from 8-bit pixels to features, traced now or before."""
+def _kept(path: Path, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - OpenVINO's model
+    """Return the network that is kept in a file, made now where there is none."""
     import openvino
 
-    path = _kept_at(card, module, openvino.__version__)
     if path.is_file():
         return openvino.Core().read_model(path)
-    model = _trace(card, module)
-    with suppress(OSError):  # a folder that cannot be written: traced again next time
+    model = make()
+    with suppress(OSError):  # a folder that cannot be written: made again next time
         _keep(model, path)
     return model
 
@@ -166,9 +172,16 @@ def _keep(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO's model
             fresh.with_suffix(suffix).replace(path.with_suffix(suffix))
 
 
-def _kept_at(card: Card, module: nn.Module, version: str) -> Path:
+def _kept_at(card: Card, module: nn.Module) -> Path:
     """Return where a network is kept: another for other weights or another structure."""
-    facts = card.name, card.input_size, card.mean, card.std, version, repr(module)
+    facts = (
+        card.name,
+        card.input_size,
+        card.mean,
+        card.std,
+        version("openvino"),
+        repr(module),
+    )
     weights = hashlib.sha256(repr(facts).encode())
     for name, value in module.state_dict().items():
         weights.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
