@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from coverslip.pipeline.cohort import SplitOptions as SplitOptions
     from coverslip.pipeline.demo import demo as demo
     from coverslip.pipeline.doctor import doctor as doctor
+    from coverslip.pipeline.exported import ExportOptions as ExportOptions
+    from coverslip.pipeline.exporting import export as export
     from coverslip.pipeline.learning import LearnOptions as LearnOptions
     from coverslip.pipeline.localising import FrocOptions as FrocOptions
     from coverslip.pipeline.localising import froc as froc
@@ -64,6 +66,8 @@ _HOME = {
     "coverslip.pipeline.cohort": ["SplitOptions"],
     "coverslip.pipeline.demo": ["demo"],
     "coverslip.pipeline.doctor": ["doctor"],
+    "coverslip.pipeline.exported": ["ExportOptions"],
+    "coverslip.pipeline.exporting": ["export"],
     "coverslip.pipeline.learning": ["LearnOptions"],
     "coverslip.pipeline.localising": ["FrocOptions", "froc"],
     "coverslip.pipeline.preparation": ["Preparation", "PrepareOptions"],

@@ -29,6 +29,10 @@ COMMANDS = {
     "compare": ("coverslip.cli.compare", "Compare runs on the slides they share."),
     "predict": ("coverslip.cli.predict", "Predict slides that nobody has labelled."),
     "heatmap": ("coverslip.cli.predict", "Draw where a model looked on slides."),
+    "export": (
+        "coverslip.cli.export",
+        "Write what a run says of slides, for QuPath, ASAP and slide readers.",
+    ),
     "froc": ("coverslip.cli.froc", "Judge how many lesions a model finds on slides."),
     "camelyon16": (
         "coverslip.cli.camelyon16",

@@ -22,13 +22,14 @@ from coverslip.pipeline.encoding import identity_there, same_encoder_here
 from coverslip.pipeline.engine import Outcome
 from coverslip.pipeline.preparation import PREPARED, Preparation
 from coverslip.pipeline.table import NO_PATCH, NO_TISSUE, SlideTable
-from coverslip.prepare.annotations import read_polygons_geojson
+from coverslip.prepare.annotations import read_tissue_geojson
 from coverslip.prepare.export import export_patches
 from coverslip.prepare.features import (
     Progress,
     extract_features,
     features_made_with,
 )
+from coverslip.prepare.outlines import unpacked
 from coverslip.prepare.patches import Patches, lay_patches
 from coverslip.prepare.thumbnail import draw_outlines, thumbnail_mpp
 from coverslip.prepare.tissue import (
@@ -46,7 +47,7 @@ from coverslip.slides.slide import Slide
 if TYPE_CHECKING:  # it loads torch
     from coverslip.prepare.encoders.encoder import Encoder
 
-MASK_SUFFIXES = (".geojson", ".json", ".png", ".tif", ".tiff")
+MASK_SUFFIXES = (".geojson", ".geojson.gz", ".json", ".png", ".tif", ".tiff")
 
 
 def prepare(
@@ -181,9 +182,10 @@ def ensure_tissue(slide: Slide, preparation: Preparation) -> Tissue:
         return tissue
     if mask is None:
         tissue = find_tissue(slide, options)
-    elif mask.suffix.lower() in {".geojson", ".json"}:
-        outlines = [polygon for _, polygon in read_polygons_geojson(mask)]
-        tissue = tissue_from_outlines(slide, outlines, options.mask_mpp, asked)
+    elif unpacked(mask).suffix.lower() in {".geojson", ".json"}:
+        tissue = tissue_from_outlines(
+            slide, read_tissue_geojson(mask), options.mask_mpp, asked
+        )
     else:
         tissue = tissue_from_mask(
             slide, read_mask_image(mask, slide, options.mask_mpp), asked
