@@ -21,6 +21,7 @@ from coverslip.learn.models.zoo import MODELS
 from coverslip.learn.training import TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import SplitOptions
+from coverslip.pipeline.exported import ExportOptions
 from coverslip.pipeline.table import COLUMNS
 from coverslip.prepare.encoders.registry import encoder_names
 from coverslip.prepare.features import FeatureOptions
@@ -203,6 +204,7 @@ def said(value: object) -> str:
         (PatchOptions, "tissue.md"),
         (FeatureOptions, "usage.md"),
         (SplitOptions, "usage.md"),
+        (ExportOptions, "qupath.md"),
     ],
 )
 def test_every_option_has_a_row_with_its_default(kind: type[Options], page: str):

@@ -33,7 +33,11 @@ def squares(n=6):
 
 def as_qupath_reads(path):
     """Read a file, and refuse what QuPath 0.4 to 0.8 refuses or ignores."""
-    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    text = (
+        gzip.decompress(path.read_bytes())
+        if path.suffix == ".gz"
+        else path.read_bytes()
+    )
     whole = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
     assert whole["type"] == "FeatureCollection"
     ids = [item["id"] for item in whole["features"]]
@@ -80,9 +84,11 @@ def test_qupath_reads_every_object(tmp_path, name):
         square = shapely.geometry.shape(tile["geometry"])
         assert square.equals(shapely.box(x, y, x + 101, y + 101))
         assert tile["properties"]["objectType"] == "tile"
-        assert tile["properties"]["classification"]["name"] == ("normal", "tumor")[i % 2]
-        for name, values in patches.measurements.items():
-            told = tile["properties"]["measurements"][name]
+        assert (
+            tile["properties"]["classification"]["name"] == ("normal", "tumor")[i % 2]
+        )
+        for number, values in patches.measurements.items():
+            told = tile["properties"]["measurements"][number]
             assert told == pytest.approx(values[i], rel=1e-5)
 
 

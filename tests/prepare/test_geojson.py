@@ -124,11 +124,21 @@ def test_tissue_is_what_is_called_so_and_what_has_no_class(written):
         feature(WIDE),
         feature(SMALL, classed="Ignore*"),
         feature(FAR, classed="Tumor"),
+        feature(FAR, classed="Region*"),
         feature(FAR, classed="Hot: tumor"),
         feature(FAR, "tile", "normal"),
     )
     (tissue,) = read_tissue_geojson(path)
     assert tissue.equals(BIG.union(WIDE).difference(SMALL))
+
+
+def test_regions_are_tissue_when_none_is_called_so(written):
+    """QuPath's class for a part of the slide means that part; lesions are left aside."""
+    path = written(
+        feature(BIG, classed="Region*"), feature(FAR, classed="Tumor"), feature(WIDE)
+    )
+    (tissue,) = read_tissue_geojson(path)
+    assert tissue.equals(BIG.union(WIDE))
 
 
 def test_drawn_areas_of_any_class_are_tissue_when_none_is_called_so(written):
@@ -150,12 +160,12 @@ def test_a_mask_without_tissue_is_told_so(written):
 
 def test_what_left_from_another_origin_comes_back_to_its_pixels(written):
     """The note of an export moves the whole file, new annotations too."""
-    noted = feature(BIG, classed="Tissue", metadata={"coverslip origin": "1000,2000"})
+    noted = feature(BIG, classed="Tissue", metadata={"coverslip_origin": "1000,2000"})
     found = read_tissue_geojson(written(noted, feature(FAR)))
     moved = shapely.union_all([BIG, FAR])
     expected = shapely.transform(moved, lambda points: points + (1000, 2000))
     assert shapely.union_all(found).equals(expected)
-    other = feature(FAR, metadata={"coverslip origin": "7,7"})
+    other = feature(FAR, metadata={"coverslip_origin": "7,7"})
     with pytest.raises(DataError, match="its objects come from 2 places"):
         read_tissue_geojson(written(noted, other))
 

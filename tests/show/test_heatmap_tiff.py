@@ -47,7 +47,12 @@ def test_slide_readers_open_it_at_its_scale(tmp_path):
     path = tmp_path / "s_probability.tif"
     write_colours(path, PATCHES, np.array([1.0, 0.0]), frame, "RdBu_r")
     with openslide.OpenSlide(path) as slide:
-        assert slide.level_dimensions == ((1201, 803), (600, 401), (300, 200), (150, 100))
+        assert slide.level_dimensions == (
+            (1201, 803),
+            (600, 401),
+            (300, 200),
+            (150, 100),
+        )
         for axis in "xy":
             mpp = float(slide.properties[f"openslide.mpp-{axis}"])
             assert mpp == pytest.approx(0.4862, rel=1e-6)

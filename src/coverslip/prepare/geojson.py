@@ -39,7 +39,7 @@ from coverslip.prepare.outlines import (
 Json = Any
 """What a JSON file held."""
 
-ORIGIN = "coverslip origin"
+ORIGIN = "coverslip_origin"
 """Key of an object's metadata: `x,y`, where the file's origin lies in level 0. QuPath
 keeps it, from 0.5 on, so that a file comes back to the pixels it left from."""
 

@@ -13,8 +13,9 @@ All are in level-0 pixels. Each outline belongs to a group, and groups have role
 
 Of a class of several names (`Tumor: Positive`) the first decides. In a mask of tissue:
 
-    positive    Tissue, Region*, and what has no class; when a file has none of these,
-                every group that is not excluded and was not found by a model
+    positive    Tissue, and what has no class; without Tissue Region*, and what has no
+                class; without these every group that is not excluded and was not found
+                by a model
     excluded    as above
 """
 
@@ -40,8 +41,8 @@ EXCLUDED = {"_2", "exclusion", "excluded", "normal", "negative", "hole"}
 OTHERS = {"tissue", "region", "region*", "stroma", "immune cells", "necrosis", "other"}
 """Groups that are no lesion, whatever else the file has."""
 
-TISSUE = {"", "tissue", "region", "region*"}
-"""Groups that are tissue, in a mask of tissue."""
+REGIONS = {"", "region", "region*"}
+"""Groups that are tissue in a mask of tissue, where nothing is called so."""
 
 HOT = "Hot"
 """First name of the class of what a model found: evidence, and no truth."""
@@ -109,14 +110,17 @@ def roles_of(groups: Iterable[str]) -> dict[str, Role]:
 def tissue_roles_of(groups: Iterable[str]) -> dict[str, Role]:
     """Return what the outlines of each group are in a mask of tissue."""
     plain = {group: _first_name(group) for group in groups}
-    known = any(name in TISSUE for name in plain.values())
+    called = set(plain.values())
+    counted = called
+    if "tissue" in called:
+        counted = {"", "tissue"}
+    elif called & REGIONS:
+        counted = REGIONS
 
     def role(name: str) -> Role:
         if _is_excluded(name):
             return "excluded"
-        if name == HOT.lower() or (known and name not in TISSUE):
-            return "left out"
-        return "positive"
+        return "positive" if name in counted - {HOT.lower()} else "left out"
 
     return {group: role(name) for group, name in plain.items()}
 
