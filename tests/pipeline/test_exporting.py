@@ -11,6 +11,7 @@ from coverslip.pipeline.exported import ExportOptions
 from coverslip.pipeline.exporting import FORMATS, export
 from coverslip.pipeline.scoring import RunScores, open_run
 from coverslip.pipeline.truth import Truth, know
+from coverslip.prepare.annotations import read_annotations, write_asap_xml
 from coverslip.prepare.tissue import Tissue
 
 
@@ -223,3 +224,39 @@ def test_what_a_reader_confirmed_becomes_the_truth(finished, tmp_path):
         from_qupath(shapely.geometry.mapping(shapely.box(0, 0, 900, 900)), "Region*"),
     )
     assert know(Truth(folder), [slide_id]).regions[slide_id].equals(lesion)
+
+
+def test_a_hot_region_with_a_hole_cuts_no_lesion_in_asap(
+    finished, tmp_path, monkeypatch
+):
+    """A lesion drawn over it counts whole: the hole is no exclusion."""
+    from dataclasses import replace
+
+    real = RunScores.of
+
+    def ring(run, slide_id):
+        said = real(run, slide_id)
+        l0_x, l0_y = np.indices((3, 3)).reshape(2, -1) * 100
+        chance = np.array([1, 1, 1, 1, 0, 1, 1, 1, 1], np.float32)
+        chances = np.stack([1 - chance, chance], axis=1)
+        prediction = replace(
+            said.prediction, attention=chance / 8, patch_probabilities=chances
+        )
+        scale = replace(said.scale, l0_size=100.0)
+        coords = np.stack([l0_x, l0_y], axis=1)
+        return replace(said, prediction=prediction, coords=coords, scale=scale)
+
+    monkeypatch.setattr(RunScores, "of", ring)
+    slide_id = next(iter(open_run(finished).rows))
+    made = export(finished, out=tmp_path, formats=["asap"], only=[slide_id])
+    (path,) = made.files[slide_id]
+    text = path.read_text()
+    named = path.with_name("named.xml")
+    named.write_text(text.replace("Hot: tumor", "Tumor"))
+    ring_shape = shapely.box(0, 0, 300, 300).difference(shapely.box(100, 100, 200, 200))
+    assert read_annotations(named).region.equals(ring_shape)
+    write_asap_xml(named, {"Tumor": [shapely.box(0, 0, 300, 300)]})
+    start, end = "<Annotations>", "</Annotations>"
+    drawn = named.read_text().partition(start)[2].partition(end)[0]
+    named.write_text(text.replace(end, f"{drawn}{end}"))
+    assert read_annotations(named).region.equals(shapely.box(0, 0, 300, 300))

@@ -31,7 +31,7 @@ COMMANDS = {
     "heatmap": ("coverslip.cli.predict", "Draw where a model looked on slides."),
     "export": (
         "coverslip.cli.export",
-        "Write what a run says of slides, for QuPath, ASAP and slide readers.",
+        "Write a run's word for QuPath, ASAP and slide readers.",
     ),
     "froc": ("coverslip.cli.froc", "Judge how many lesions a model finds on slides."),
     "camelyon16": (

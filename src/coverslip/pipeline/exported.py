@@ -26,7 +26,7 @@ from coverslip.judge.detections import HotRegion, hot_regions
 from coverslip.options import Options
 from coverslip.pipeline.scoring import RunScores, SlideScores
 from coverslip.prepare.annotations import write_asap_xml
-from coverslip.prepare.outlines import HOT, area_parts
+from coverslip.prepare.outlines import HOT, area_parts, without_holes
 from coverslip.prepare.tissue import Tissue
 from coverslip.show.heatmap import PatchShape, rank
 from coverslip.show.heatmap_tiff import frame_of, write_colours, write_values
@@ -58,7 +58,7 @@ class ExportOptions(Options):
     )
     device: str = Field("auto", description="where the model runs")
     pack: bool = Field(
-        False, description="geojson: write .geojson.gz, a tenth of the size"
+        False, description="geojson: write .geojson.gz, a sixth of the size"
     )
 
 
@@ -194,12 +194,10 @@ def _squares(slide: Exported) -> Squares:
     share = attention / attention.max()
     slide_says = 0.0 if said.probabilities is None else float(said.probabilities[-1])
     named = zip(classes, said.patch_probabilities.T, strict=True)
-    colours = (
-        _colours(len(classes) - 1) if len(classes) == 2 else _colours(len(classes))
-    )
+    colours = _colours(len(slide.positive))
     if len(classes) == 2:
         chosen = (said.patch_probabilities[:, 1] >= slide.options.hot_from).astype(int)
-        colours = [GLASS, *colours]
+        colours.insert(0, GLASS)
     else:
         chosen = said.patch_probabilities.argmax(axis=1)
     return Squares(
@@ -227,10 +225,14 @@ def _colours(count: int) -> list[Colour]:
 
 
 def _asap(slide: Exported, out: Path) -> Iterator[Path]:
+    """Write hot regions without holes: one in `Exclusion` would cut others' lesions."""
     path = out / f"{slide.said.slide_id}.xml"
     groups = {
         f"{HOT}: {hot.class_name}": [
-            part for region in hot.regions for part in area_parts(region.shape)
+            piece
+            for region in hot.regions
+            for part in area_parts(region.shape)
+            for piece in without_holes(part)
         ]
         for hot in slide.hot
     }

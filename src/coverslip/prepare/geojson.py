@@ -172,7 +172,7 @@ def _of_feature(path: Path, feature: Json) -> Iterator[_Drawn]:
 def _origin(path: Path, drawn: list[_Drawn]) -> tuple[float, float]:
     """Return where the file's origin lies in level 0, when it says so."""
     notes = [one.properties.get("metadata") for one in drawn]
-    said = {str(note[ORIGIN]) for note in notes if note and ORIGIN in note}
+    said = {str(n[ORIGIN]) for n in notes if isinstance(n, dict) and ORIGIN in n}
     if len(said) > 1:
         raise DataError(
             f"{path}: its objects come from {len(said)} places ({'; '.join(sorted(said))})"
