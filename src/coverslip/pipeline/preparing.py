@@ -24,11 +24,7 @@ from coverslip.pipeline.preparation import PREPARED, Preparation
 from coverslip.pipeline.table import NO_PATCH, NO_TISSUE, SlideTable
 from coverslip.prepare.annotations import read_tissue_geojson
 from coverslip.prepare.export import export_patches
-from coverslip.prepare.features import (
-    Progress,
-    extract_features,
-    features_made_with,
-)
+from coverslip.prepare.features import Progress, extract_features, features_made_with
 from coverslip.prepare.outlines import unpacked
 from coverslip.prepare.patches import Patches, lay_patches
 from coverslip.prepare.thumbnail import draw_outlines, thumbnail_mpp
@@ -183,9 +179,8 @@ def ensure_tissue(slide: Slide, preparation: Preparation) -> Tissue:
     if mask is None:
         tissue = find_tissue(slide, options)
     elif unpacked(mask).suffix.lower() in {".geojson", ".json"}:
-        tissue = tissue_from_outlines(
-            slide, read_tissue_geojson(mask), options.mask_mpp, asked
-        )
+        drawn = read_tissue_geojson(mask)
+        tissue = tissue_from_outlines(slide, drawn, options.mask_mpp, asked)
     else:
         tissue = tissue_from_mask(
             slide, read_mask_image(mask, slide, options.mask_mpp), asked

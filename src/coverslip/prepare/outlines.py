@@ -177,7 +177,8 @@ def without_holes(polygon: Polygon) -> list[Polygon]:
     """Cut a polygon through its holes into polygons that have none."""
     if not polygon.interiors:
         return [polygon]
-    x_cut = polygon.interiors[0].centroid.x
+    holes_x = sorted(hole.centroid.x for hole in polygon.interiors)
+    x_cut = holes_x[len(holes_x) // 2]  # half of them on each side
     x_min, y_min, x_max, y_max = polygon.bounds
     halves = (
         polygon.intersection(shapely.box(x_min, y_min, x_cut, y_max)),
