@@ -179,8 +179,8 @@ def ensure_tissue(slide: Slide, preparation: Preparation) -> Tissue:
     if mask is None:
         tissue = find_tissue(slide, options)
     elif unpacked(mask).suffix.lower() in {".geojson", ".json"}:
-        drawn = read_tissue_geojson(mask)
-        tissue = tissue_from_outlines(slide, drawn, options.mask_mpp, asked)
+        given = read_tissue_geojson(mask)
+        tissue = tissue_from_outlines(slide, given, options.mask_mpp, asked)
     else:
         tissue = tissue_from_mask(
             slide, read_mask_image(mask, slide, options.mask_mpp), asked
