@@ -7,7 +7,7 @@ on a sample the tissue is found and patches are laid, as a run would. Nothing is
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from coverslip.errors import CoverslipError, ParametersDifferError
 from coverslip.pipeline.engine import Engine, Item, LocalEngine, Outcome, Result
-from coverslip.pipeline.findings import Findings
+from coverslip.pipeline.findings import Findings, few
 from coverslip.pipeline.outlining import (
     check_masks,
     kept_tissue,
@@ -133,9 +133,10 @@ def survey(
     engine = _engine_of(preparation)
     looks: dict[str, Look] = {}
     looked = engine.run(partial(look_at, preparation), paths)
+    failed: dict[Path, str] = {}
     for outcome in _shown(looked, len(paths), "slides", preparation):
         if outcome.result is None:
-            found.add("error", "slides", str(outcome.error), [outcome.item.name])
+            failed[outcome.item] = str(outcome.error)
         else:
             looks[outcome.result.slide_id] = outcome.result
     looks = {key: looks[key] for key in sorted(looks)}
@@ -149,12 +150,13 @@ def survey(
     tries = engine.run(partial(lay, preparation), [free[i] for i in sorted(drawn)])
     for tried in _shown(tries, len(drawn), "tissue of a sample", preparation):
         if tried.result is None:
-            found.add("error", "slides", str(tried.error), [tried.item.path.name])
+            failed[tried.item.path] = str(tried.error)
             del looks[tried.item.slide_id]
         else:
             laid.append(tried.result)
     spent = time.perf_counter() - start
     laid.sort(key=lambda one: one.look.slide_id)
+    _tell_failed(failed, found)
     _tell_bare(laid, found)
     return Survey(tuple(paths), looks, tuple(laid), spent / len(laid) if laid else None)
 
@@ -234,6 +236,17 @@ def _probe(slide: Slide) -> None:
             box.l0_y + int(share * max(0, box.l0_height - PROBE)),
         )
         slide.read(l0_xy, 0, (PROBE, PROBE))
+
+
+def _tell_failed(failed: Mapping[Path, str], found: Findings) -> None:
+    """Tell why slides cannot be used; of what several share, once."""
+    alike: dict[str, list[Path]] = {}
+    for path, error in sorted(failed.items()):
+        alike.setdefault(error.removeprefix(f"{path}: "), []).append(path)
+    for reason, paths in alike.items():
+        names = [path.name for path in paths]
+        whose = str(paths[0]) if len(paths) == 1 else f"{len(paths)} ({few(names)})"
+        found.add("error", "slides", f"{whose}: {reason}", names)
 
 
 def _tell_bare(laid: Sequence[Laid], found: Findings) -> None:
