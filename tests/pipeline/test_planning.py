@@ -82,7 +82,7 @@ def test_what_a_study_holds_is_counted_and_not_made_again(cohort, finished):
     assert made.ready, errors(made)
     assert len(made.survey.kept) == 10
     assert made.survey.sample == ()
-    assert made.estimate.features.high == 0
+    assert made.estimate.features.high == made.estimate.training == 0
     counted = sum(int(r["patches"]) for r in rows(finished / "slides.csv").values())
     assert made.estimate.patches.likely == counted
     assert files(finished) == before

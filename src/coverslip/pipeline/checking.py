@@ -110,7 +110,8 @@ def _tell_scarce(rows: Sequence[Row], parts: Sequence[Part], found: Findings) ->
                 "warning" if 0 in scarce.values() else "note",
                 "split",
                 f"{subset} has {told}: {what} will say little: label more slides, or "
-                f"raise --{subset}-share, or use --folds",
+                f"raise --{subset}-share"
+                + (", or use --folds" if len(parts) == 1 else ""),
             )
     name, count = min(whole.items(), key=lambda item: item[1], default=("", 0))
     if whole and count < UNEVEN * max(whole.values()):

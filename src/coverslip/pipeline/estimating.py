@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from coverslip import store
 from coverslip.errors import CoverslipError, EncoderError
 from coverslip.judge.intervals import LEVEL, student_quantile
+from coverslip.learn.checkpoint import MODEL_FILE
 from coverslip.pipeline.findings import Findings
 from coverslip.pipeline.folds import Part
 from coverslip.pipeline.learning import LearnOptions
@@ -66,15 +68,17 @@ class Estimate:
     Attributes:
         patches: Of all slides.
         bytes: That the study will take, when all is done.
+        there: Bytes that it takes now.
         free: Bytes that are free where it will lie.
         patches_a_second: Read and encoded, as measured.
         tissue: Seconds for tissue and patches.
         features: Seconds for features.
-        training: Seconds for all trainings, if none ends early.
+        training: Seconds for the trainings that are left, if none ends early.
     """
 
     patches: Amount | None = None
     bytes: Amount | None = None
+    there: float = 0.0
     free: float | None = None
     patches_a_second: float | None = None
     tissue: float | None = None
@@ -133,18 +137,24 @@ def unseen_patches(
     return Amount(max(counted, likely - reach), likely, min(most, likely + reach))
 
 
-def disk_of(survey: Survey, patches: Amount, dim: int, tested: int) -> Amount:
+def disk_of(
+    survey: Survey, study: store.Study, patches: Amount, dim: int, tested: int
+) -> Amount:
     """Estimate the bytes that a study will take.
 
     Args:
         survey: The slides.
+        study: What it holds already.
         patches: How many patches.
         dim: Length of a feature.
         tested: Slides that heatmaps are drawn of.
     """
-    slides = len(survey.looks)
-    a_slide = np.mean([one.size for one in survey.sample]) if survey.sample else 0.0
-    fixed = slides * (float(a_slide) + HDF5) + tested * HEATMAP
+    kept, slides = [look.slide_id for look in survey.kept], len(survey.looks)
+    drawn = [path for s in kept for path in (study.tissue(s), study.thumbnail(s))]
+    there = sum(path.stat().st_size for path in drawn if path.exists())
+    sizes = [one.size for one in survey.sample]
+    a_slide = sum(sizes) / len(sizes) if sizes else 0.0
+    fixed = (slides - len(kept)) * a_slide + there + slides * HDF5 + tested * HEATMAP
     return exactly(fixed) + patches.times(2 * dim + 16)  # float16, and two int64
 
 
@@ -165,9 +175,11 @@ def estimate(
         found: Takes what stands in the way.
     """
     free = float(shutil.disk_usage(standing(preparation.out)).free)
+    files = (path for path in preparation.out.rglob("*") if path.is_file())
+    there = float(sum(path.stat().st_size for path in files))
     encoder = encoder_here(preparation, found)
     if not seen.looks:
-        return Estimate(free=free)
+        return Estimate(there=there, free=free)
     patches = patches_of(seen)
     tissue = (seen.seconds or 0.0) * (len(seen.looks) - len(seen.kept))
     rate = features = None
@@ -178,12 +190,13 @@ def estimate(
     try:
         dim = card(preparation.options.features.encoder).dim
     except EncoderError:  # told of already
-        return Estimate(patches, None, free, None, tissue)
+        return Estimate(patches, None, there, free, None, tissue)
     tested = list(parts[0].split.values()).count("test") if parts else 0
-    size = disk_of(seen, patches, dim, tested)
+    study = preparation.study
+    size = disk_of(seen, study, patches, dim, tested)
     a_slide = patches.likely / len(seen.looks)
     trained = _training(parts, *training, dim, a_slide)
-    return Estimate(patches, size, free, rate, tissue, features, trained)
+    return Estimate(patches, size, there, free, rate, tissue, features, trained)
 
 
 def standing(folder: Path) -> Path:
@@ -235,10 +248,13 @@ def _training(
     dim: int,
     patches: float,
 ) -> float | None:
-    """Return the seconds of all trainings of a run, none of which ends early."""
-    subsets = [list(part.split.values()) for part in parts]
+    """Return the seconds of a run's trainings that are left, if none ends early."""
+    if not parts:
+        return None
+    left = [part for part in parts if not (part.folder / MODEL_FILE).exists()]
+    subsets = [list(part.split.values()) for part in left]
     train, val = (sum(s.count(name) for s in subsets) for name in ("train", "val"))
     if not train:
-        return None
+        return 0.0
     a_train, a_val = seconds_an_epoch(options, dim, patches)
     return (train * a_train + val * a_val) * options.training.epochs * seeds

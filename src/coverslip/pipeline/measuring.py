@@ -12,7 +12,7 @@ from coverslip.errors import CoverslipError
 from coverslip.learn.loading import Labelled
 from coverslip.learn.models.zoo import build
 from coverslip.learn.training import Trainer
-from coverslip.pipeline.calibrating import CALIBRATING, calibration_of
+from coverslip.pipeline.calibrating import CALIBRATING, calibrate, calibration_of
 from coverslip.pipeline.findings import Findings
 from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.preparation import Preparation
@@ -38,6 +38,8 @@ MOST_IN_BAG = 20_000
 def encoder_here(preparation: Preparation, found: Findings) -> "Encoder | None":
     """Load the encoder of a run, unless it would have to be downloaded first.
 
+    In int8 it has the ranges that the study keeps, if it keeps any.
+
     Args:
         preparation: Names it.
         found: Takes why it cannot be loaded.
@@ -45,7 +47,10 @@ def encoder_here(preparation: Preparation, found: Findings) -> "Encoder | None":
     features = preparation.options.features
     try:
         if (url := to_download(features.encoder, features.weights)) is None:
-            return features.load()
+            encoder, kept = features.load(), calibration_of(preparation)
+            if kept is not None and kept.exists():
+                calibrate(encoder, kept)
+            return encoder
         check_reachable(url)
     except CoverslipError as error:
         found.add("error", "encoder", f"{error}: without it no time can be told")
@@ -67,14 +72,15 @@ def patches_a_second(
     Args:
         path: The slide.
         patches: Its patches.
-        encoder: Which encodes them; in int8 it is calibrated on some of them first.
+        encoder: Which encodes them; in int8 it is calibrated on some of them, unless
+            it was before.
         preparation: How they are read.
 
     Raises:
         SlideError, DataError, EncoderError: As `extract_features`.
     """
     options = preparation.options.features
-    if calibration_of(preparation) is not None:
+    if options.precision == "int8" and encoder.calibration is None:
         with preparation.scales.open(path) as slide:
             encoder.calibrate(
                 np.stack(

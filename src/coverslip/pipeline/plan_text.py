@@ -68,7 +68,9 @@ def _figures(plan: Plan) -> Iterator[tuple[str, str]]:
         of = f"tissue found on {seen} of {len(plan.survey.looks)} slides"
         yield "patches", f"{_amount(took.patches)}; {of}"
     if took.bytes is not None and took.free is not None:
-        yield "disk", f"{_bytes(took.bytes.likely)}; {_bytes(took.free)} are free"
+        there = f", {_bytes(took.there)} of it there" if took.there else ""
+        free = f"{_bytes(took.free)} are free"
+        yield "disk", f"{_bytes(took.bytes.likely)}{there}; {free}"
     if took.patches is not None:
         yield "time", _time(took)
 
@@ -104,14 +106,14 @@ def _time(took: Estimate) -> str:
     whole, features = took.seconds, took.features
     if whole is None or features is None or took.patches_a_second is None:
         return "unknown: the encoder could not be measured"
-    ends = f" ({_clock(whole.low)} to {_clock(whole.high)})"
+    low, high = _clock(whole.low), _clock(whole.high)
     parts = [
         f"tissue {_clock(took.tissue or 0)}",
         f"features {_clock(features.likely)} ({took.patches_a_second:.0f} patches/s)",
     ]
     if took.training is not None:
         parts.append(f"training {_clock(took.training)} at most")
-    told = _clock(whole.likely) + (ends if whole.low < whole.high else "")
+    told = _clock(whole.likely) + (f" ({low} to {high})" if low != high else "")
     return f"{told} on this machine: {', '.join(parts)}"
 
 

@@ -186,11 +186,10 @@ def _check_disk(study: Path, took: Estimate, found: Findings) -> None:
         found.add("error", "disk", text)
     if took.bytes is None or took.free is None:
         return
-    for full, severity in ((1.0, "error"), (FULL, "warning")):
-        if took.bytes.likely > full * took.free:
-            text = (
-                f"{folder}: {took.free / 1e9:.1f} GB are free, and the study will take "
-                f"about {took.bytes.likely / 1e9:.1f}: choose another --study"
-            )
-            found.add("error" if severity == "error" else "warning", "disk", text)
-            return
+    coming = took.bytes.likely - took.there
+    if coming > FULL * took.free:
+        text = (
+            f"{folder}: {took.free / 1e9:.1f} GB are free, and the run will write about "
+            f"{coming / 1e9:.1f}: make room, or choose another --study"
+        )
+        found.add("error" if coming > took.free else "warning", "disk", text)
