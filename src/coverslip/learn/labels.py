@@ -143,7 +143,8 @@ def labels_from_names(slide_ids: Iterable[str], complain: Complain = refuse) -> 
     CAMELYON16's test slides (`test_001`) cannot be labelled so: they need a table.
 
     Raises:
-        LabelError: A name begins with neither word, or all with the same one.
+        LabelError: A name begins with neither word, or all with the same one; unless
+            `complain` is told of it.
     """
     rows, others = [], []
     for slide_id in slide_ids:

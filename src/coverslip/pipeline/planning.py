@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from coverslip import store
-from coverslip.errors import MismatchError
+from coverslip.errors import CoverslipError
 from coverslip.learn.labels import Join, Row
 from coverslip.pipeline.checking import (
     check_labels,
@@ -152,17 +152,16 @@ def _check_run(
     """Tell of runs that the study holds and that were begun otherwise."""
     for part in parts:
         config = part.folder / "config.json"
-        known = store.read_json(config) if config.exists() else {}
-        if "made_with" not in known:
-            continue
         asked = {
             "options": seeded(options, part.repeat).facts(),
             "classes": list(joined.labels.classes),
             "split": dict(sorted(part.split.items())),
         }
         try:
-            store.check_same(config, known["made_with"], asked)
-        except MismatchError as error:
+            known = store.read_json(config) if config.exists() else {}
+            if "made_with" in known:
+                store.check_same(config, known["made_with"], asked)
+        except CoverslipError as error:
             found.add("error", "study", str(error))
 
 
