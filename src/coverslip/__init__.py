@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from coverslip.pipeline.learning import LearnOptions as LearnOptions
     from coverslip.pipeline.localising import FrocOptions as FrocOptions
     from coverslip.pipeline.localising import froc as froc
+    from coverslip.pipeline.planning import plan as plan
     from coverslip.pipeline.preparation import Preparation as Preparation
     from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
     from coverslip.pipeline.truth import Truth as Truth
@@ -70,6 +71,7 @@ _HOME = {
     "coverslip.pipeline.exporting": ["export"],
     "coverslip.pipeline.learning": ["LearnOptions"],
     "coverslip.pipeline.localising": ["FrocOptions", "froc"],
+    "coverslip.pipeline.planning": ["plan"],
     "coverslip.pipeline.preparation": ["Preparation", "PrepareOptions"],
     "coverslip.pipeline.verbs": [
         "TrainPlan",

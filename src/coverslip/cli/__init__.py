@@ -17,6 +17,10 @@ from coverslip.version import __version__
 
 COMMANDS = {
     "demo": ("coverslip.cli.whole", "Paint a cohort and run everything on it."),
+    "plan": (
+        "coverslip.cli.plan",
+        "Look before a run: is all well, and what will it take.",
+    ),
     "run": (
         "coverslip.cli.whole",
         "Slides and labels in; model, figures, heatmaps out.",

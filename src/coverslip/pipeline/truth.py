@@ -11,7 +11,8 @@ from pathlib import Path
 from shapely import MultiPolygon, Polygon
 
 from coverslip.errors import DataError
-from coverslip.learn.labels import Labels, Row, join_key, read_labels
+from coverslip.learn.labels import Labels, Row, read_labels
+from coverslip.learn.names import join_key
 from coverslip.prepare.annotations import read_annotations
 from coverslip.prepare.outlines import unpacked
 
