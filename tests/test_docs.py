@@ -2,7 +2,7 @@
 
     python tests/test_docs.py
 
-writes docs/cli.md anew from the commands' own help.
+writes docs/cli.md anew from the commands' own help, and docs/api.md from docstrings.
 """
 
 import ast
@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
-from coverslip.cli import COMMANDS, cli
+from coverslip.cli import cli
 from coverslip.learn.models.dmia import DMIAOptions
 from coverslip.learn.models.zoo import MODELS
 from coverslip.learn.training import TrainOptions
@@ -27,13 +27,14 @@ from coverslip.prepare.encoders.registry import encoder_names
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions
+from written_pages import api_page, cli_page
 
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCE = PROJECT / "src" / "coverslip"
 DOCS = PROJECT / "docs"
 CLI_PAGE = DOCS / "cli.md"
+API_PAGE = DOCS / "api.md"
 PAGES = [*sorted(PROJECT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
-WIDTH = 88
 
 FORBIDDEN = {
     "a path of one machine": r"(?<![\w.}])/(work|tmp|root|home)/\w",
@@ -52,31 +53,14 @@ SEED_NAMES = re.findall(
 )
 
 
-def cli_page() -> str:
-    """Return docs/cli.md as the commands would have it."""
-    top = click.Context(
-        cli, info_name="coverslip", terminal_width=WIDTH, **cli.context_settings
-    )
-    intro = (
-        "Written by `python tests/test_docs.py` from the commands' own help. How to use "
-        "them: [usage.md](usage.md). What the options mean: [method.md](method.md) for "
-        "the model and its training, [tissue.md](tissue.md) for tissue and patches, "
-        "[usage.md](usage.md) for encoders and splits."
-    )
-    parts = ["# Commands", intro, f"```text\n{cli.get_help(top)}\n```"]
-    for name in COMMANDS:
-        command = cli.get_command(top, name)
-        assert command is not None
-        context = click.Context(
-            command, parent=top, info_name=name, terminal_width=WIDTH
-        )
-        parts += [f"## {name}", f"```text\n{command.get_help(context)}\n```"]
-    return "\n\n".join(parts) + "\n"
-
-
 def test_the_command_reference_is_the_commands_own_help():
     """docs/cli.md is what `python tests/test_docs.py` would write now."""
     assert CLI_PAGE.read_text() == cli_page(), "run `python tests/test_docs.py`"
+
+
+def test_the_table_of_python_names_is_their_docstrings():
+    """docs/api.md is what `python tests/test_docs.py` would write now."""
+    assert API_PAGE.read_text() == api_page(), "run `python tests/test_docs.py`"
 
 
 def links(page: Path) -> Iterator[str]:
@@ -203,7 +187,7 @@ def said(value: object) -> str:
         (TissueOptions, "tissue.md"),
         (PatchOptions, "tissue.md"),
         (FeatureOptions, "usage.md"),
-        (SplitOptions, "usage.md"),
+        (SplitOptions, "cross-validate.md"),
         (ExportOptions, "qupath.md"),
     ],
 )
@@ -321,3 +305,4 @@ def test_no_file_names_a_machine_or_a_registry():
 
 if __name__ == "__main__":
     CLI_PAGE.write_text(cli_page())
+    API_PAGE.write_text(api_page())
