@@ -33,8 +33,10 @@ myst_heading_anchors = 4
 myst_links_external_new_tab = False
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
+nb_execution_show_tb = True
 nb_execution_timeout = 300
 nb_merge_streams = True
+nb_render_markdown_format = "myst"  # with tables
 
 default_role = "code"  # `name` in a docstring
 autodoc_typehints = "description"

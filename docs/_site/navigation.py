@@ -4,26 +4,29 @@
   that no list names is a warning of Sphinx, thus an error.
 - README, CHANGELOG and CONTRIBUTING lie above the pages: they are copied to `project/`.
 - Links that lead out of `docs/` otherwise go to the forge.
+- A link that is called after its file is called after the page's title here.
 """
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sphinx.application import Sphinx
-from sphinx.config import Config
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.config import Config
 
 FORGE = "https://github.com/coverslip/coverslip/blob/main/"
 COPIED = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 FOLDER = "project"
 
 
-def setup(app: Sphinx) -> None:
+def setup(app: "Sphinx") -> None:
     """Tie the functions below into the build."""
     app.connect("config-inited", copy_pages)
     app.connect("source-read", mend_source)
 
 
-def copy_pages(app: Sphinx, _config: Config) -> None:
+def copy_pages(app: "Sphinx", _config: "Config") -> None:
     """Copy the pages of the project's root to where Sphinx finds them."""
     docs = Path(app.srcdir)
     for name in COPIED:
@@ -32,7 +35,7 @@ def copy_pages(app: Sphinx, _config: Config) -> None:
         write_changed(page, re.sub(r"\]\((?!#|https?:)", "](../../", text))
 
 
-def mend_source(_app: Sphinx, docname: str, source: list[str]) -> None:
+def mend_source(_app: "Sphinx", docname: str, source: list[str]) -> None:
     """Turn a page's links as a forge has them into the site's, and index.md's lists."""
     depth = docname.count("/") + 1
     up = r"\.\./" * depth
@@ -47,6 +50,7 @@ def mend_source(_app: Sphinx, docname: str, source: list[str]) -> None:
             return f"]({back}{page.removeprefix('docs/')}{anchor})"
         return f"]({FORGE}{page}{anchor})"
 
+    source[0] = re.sub(r"\[(?:docs/)?[\w-]+\.(?:md|ipynb)\]\(", "[](", source[0])
     source[0] = re.sub(rf"\]\({up}([^)\s]+)\)", inside, source[0])
     if docname == "index":
         source[0] = with_navigation(source[0])

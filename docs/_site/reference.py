@@ -11,22 +11,25 @@ from importlib import import_module
 from pathlib import Path
 from textwrap import indent
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from _site.navigation import write_changed
-from docutils.nodes import Element
 from pydantic.fields import FieldInfo
-from sphinx.application import Sphinx
-from sphinx.config import Config
 
 import coverslip
 from coverslip.options import Options
+
+if TYPE_CHECKING:
+    from docutils.nodes import Element
+    from sphinx.application import Sphinx
+    from sphinx.config import Config
 
 FOLDER = "api"
 LONGEST_DEFAULT = 60
 UNTOLD = {"cli", "version", "__main__"}  # the command line has a page of its own
 
 
-def setup(app: Sphinx) -> None:
+def setup(app: "Sphinx") -> None:
     """Tie the functions below into the build."""
     app.connect("config-inited", write_pages)
     app.connect("source-read", add_contents)
@@ -56,7 +59,7 @@ def folders(package: ModuleType) -> list[str]:
     return [package.__name__, *(name for item in inner for name in folders(item))]
 
 
-def write_pages(app: Sphinx, _config: Config) -> None:
+def write_pages(app: "Sphinx", _config: "Config") -> None:
     """Write a page for the public names, and one for each folder of the source."""
     made = Path(app.srcdir) / FOLDER
     told = public_names()
@@ -100,7 +103,7 @@ def heading(title: str, line: str) -> str:
     return f"{title}\n{line * len(title)}\n"
 
 
-def add_contents(_app: Sphinx, docname: str, source: list[str]) -> None:
+def add_contents(_app: "Sphinx", docname: str, source: list[str]) -> None:
     """Hang the written pages below api.md."""
     if docname == "api":
         pages = ["public", *folders(coverslip)]
@@ -112,7 +115,7 @@ def add_contents(_app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def mend_docstring(
-    _app: Sphinx,
+    _app: "Sphinx",
     what: str,
     _name: str,
     thing: object,
@@ -122,6 +125,8 @@ def mend_docstring(
     """Make a docstring what Sphinx reads: drawings as they are, fields as arguments."""
     if what == "module":
         lines[:] = with_drawings("\n".join(lines)).split("\n")
+    elif what in {"data", "attribute", "property"}:
+        lines[:] = [line.replace(": ", "; ") for line in lines]  # no type before it
     elif isinstance(thing, type) and issubclass(thing, Options):
         lines.append("")
         for name, field in thing.model_fields.items():
@@ -156,7 +161,12 @@ def default_of(field: FieldInfo) -> str:
 
 
 def skip(
-    _app: Sphinx, _what: str, name: str, thing: object, skipped: bool, _options: object
+    _app: "Sphinx",
+    _what: str,
+    name: str,
+    thing: object,
+    skipped: bool,
+    _options: object,
 ) -> bool | None:
     """Leave out fields that are told as arguments, and what pydantic adds."""
     field = type(thing).__name__ == "_tuplegetter" or name.startswith("model_")
@@ -164,8 +174,8 @@ def skip(
 
 
 def name_only(
-    _app: Sphinx, _env: object, node: Element, content: Element
-) -> Element | None:
+    _app: "Sphinx", _env: object, node: "Element", content: "Element"
+) -> "Element | None":
     """Name what exists and has no entry (a type variable, say); else it is an error."""
     module, _, name = node.get("reftarget", "").rpartition(".")
     try:
