@@ -284,7 +284,18 @@ def test_constraints_are_names_and_versions_only():
 
 def repository_files() -> Iterator[Path]:
     """Give the text files of the repository."""
-    suffixes = {".py", ".md", ".toml", ".txt", ".csv", ".json", ".xml", ".yml", ".cfg"}
+    suffixes = {
+        ".py",
+        ".md",
+        ".ipynb",
+        ".toml",
+        ".txt",
+        ".csv",
+        ".json",
+        ".xml",
+        ".yml",
+        ".cfg",
+    }
     yield from (path for path in PROJECT.iterdir() if path.is_file())
     for folder in ("src", "tests", "docs", "benchmarks", ".ci"):
         for path in (PROJECT / folder).rglob("*"):
