@@ -92,7 +92,8 @@ def test_a_public_name_is_told_once(reference):
     told = reference.public_names()
     assert ".. autofunction:: coverslip.open_slide" in reference.public_page(told)
     page = reference.folder_page("coverslip.slides", told)
-    assert ":exclude-members: find_slides, open_slide, Scales" in page
+    excluded = re.findall(r":exclude-members: (.+)", page)
+    assert "open_slide" in ", ".join(excluded).split(", ")
 
 
 def test_a_drawing_in_a_docstring_stays_a_drawing(reference):

@@ -14,6 +14,7 @@ GROUPS = {
     "judge": ("Judging", "Figures from predictions."),
     "show": ("Showing", "Pictures and pages for people."),
     "interop": ("Other programs", "Their files, read and written."),
+    "cohorts": ("Cohorts", "Known by name, or painted."),
 }
 
 
@@ -49,22 +50,21 @@ def api_page() -> str:
         "the modules behind them. To be learnt from: the [tutorial](tutorial.ipynb)."
     )
     parts = ["# Python", intro]
-    rows: dict[str, list[str]] = {folder: [] for folder in GROUPS}
+    rows: dict[str, list[str]] = {}
     for name in coverslip.__all__:
         if name == "__version__":
             continue
         thing = getattr(coverslip, name)
-        folder, path = (
-            thing.__module__.split(".")[1],
-            thing.__module__.replace(".", "/"),
-        )
+        folder = thing.__module__.split(".")[1]
+        path = thing.__module__.replace(".", "/")
         told = thing.__doc__.partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
         source = f"[{path.removeprefix('coverslip/')}.py](../src/{path}.py)"
-        rows[folder].append(
+        rows.setdefault(folder, []).append(
             f"| `coverslip.{name}` | {' '.join(told.split())} | {source} |"
         )
-    for folder, (title, intro) in GROUPS.items():
-        if rows[folder]:
+    for folder in [*GROUPS, *sorted(set(rows) - set(GROUPS))]:
+        if folder in rows:
+            title, about = GROUPS.get(folder, (folder.capitalize(), "More."))
             table = ["| name | what it is | where |", "|---|---|---|", *rows[folder]]
-            parts += [f"## {title}", intro, "\n".join(table)]
+            parts += [f"## {title}", about, "\n".join(table)]
     return "\n\n".join(parts) + "\n"
