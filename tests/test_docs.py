@@ -42,15 +42,6 @@ FORBIDDEN = {
     "a place beside the repository": r"\.\./sha[r]ed",
     "a tool that is no part of the project": r"\bf[a]rm\b",
 }
-SEED_NAMES = re.findall(
-    r"\w+",
-    """get_roi_bounds Extract_Patch_From_Slide_STRIDE getFolder_name read_tumor_mask
-    Bottleneck_Baseline ResNet_Baseline resnet50_baseline extract_save_features
-    Patch_dataset_SlideFolder_noLabel Classifier_1fc residual_block DimReduction
-    Attention2 Attention_Gated AttentionLayer Attention_with_Classifier AverageMeter
-    test_attention_DTFD_preFeat_MultipleMean print_log reOrganize_mDATA
-    reOrganize_mDATA_test MaxMinS MaxS AFS total_instance numGroup""",
-)
 
 
 def test_the_command_reference_is_the_commands_own_help():
@@ -199,36 +190,6 @@ def test_every_option_has_a_row_with_its_default(kind: type[Options], page: str)
         for name, field in kind.model_fields.items()
     ]
     assert [row for row in rows if row not in text] == []
-
-
-def seed_table() -> list[tuple[str, str, list[str]]]:
-    """Return (seed, file, names) of each row of the table in method.md."""
-    rows = re.findall(
-        r"^\| (\d\.\d.*?) \| `([\w/]+\.py)` \| (.+) \|$",
-        (DOCS / "method.md").read_text(),
-        re.MULTILINE,
-    )
-    return [(part, file, re.findall(r"`(\w+)`", names)) for part, file, names in rows]
-
-
-def test_the_seed_table_leads_to_code_that_is_there():
-    """Each file exists and defines or imports the names of its row."""
-    table = seed_table()
-    assert len(table) > 40
-    missing = []
-    for part, file, names in table:
-        module = import_module(
-            "coverslip." + file.removesuffix(".py").replace("/", ".")
-        )
-        assert names, part
-        missing += [f"{file}: {name}" for name in names if not hasattr(module, name)]
-    assert missing == []
-
-
-def test_the_seed_table_has_every_name_of_the_seed():
-    """A reader with the seed document in hand finds each part."""
-    text = (DOCS / "method.md").read_text()
-    assert [name for name in SEED_NAMES if f"`{name}`" not in text] == []
 
 
 def test_formats_name_every_column_of_the_table_of_slides():

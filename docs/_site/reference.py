@@ -4,10 +4,12 @@ One page tells the public names, those of `coverslip.__all__`, in full; one page
 folder of the source tells the rest of its modules.
 """
 
+import ast
 import pkgutil
 import re
 from dataclasses import is_dataclass
 from importlib import import_module
+from inspect import getsource
 from pathlib import Path
 from textwrap import indent
 from types import ModuleType
@@ -62,6 +64,9 @@ def folders(package: ModuleType) -> list[str]:
 def write_pages(app: "Sphinx", _config: "Config") -> None:
     """Write a page for the public names, and one for each folder of the source."""
     made = Path(app.srcdir) / FOLDER
+    for name in folders(coverslip):
+        for module in modules(import_module(name), deep=False):
+            complete(import_module(module))
     told = public_names()
     pages = {"public": public_page(told)}
     pages |= {name: folder_page(name, told) for name in folders(coverslip)}
@@ -69,6 +74,14 @@ def write_pages(app: "Sphinx", _config: "Config") -> None:
         (made / f"{gone}.rst").unlink()
     for name, page in pages.items():
         write_changed(made / f"{name}.rst", page)
+
+
+def complete(module: ModuleType) -> None:
+    """Import what a module imports for its annotations only, so that they are found."""
+    for node in ast.parse(getsource(module)).body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            block = compile(ast.Module(node.body, []), str(module.__file__), "exec")
+            exec(block, vars(module))  # noqa: S102 - lines of our own source
 
 
 def public_page(told: dict[str, object]) -> str:
