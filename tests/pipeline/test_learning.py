@@ -10,7 +10,6 @@ import pytest
 from coverslip.errors import (
     DataError,
     LabelError,
-    MissingExtraError,
     OptionError,
     ParametersDifferError,
 )
@@ -209,18 +208,3 @@ def test_presets_are_the_models_own():
     assert (budget.epochs, budget.patience) == (200, None)
     assert (budget.lr, budget.weight_decay) == (1e-4, 1e-4)
     assert (budget.drop_at, budget.drop_by) == (0.5, 0.2)
-
-
-def test_the_log_goes_to_tensorboard_when_asked(toy, tmp_path):
-    """Event files are written beside the log."""
-    pytest.importorskip("tensorboard")
-    options = LearnOptions(training={"epochs": 1})
-    train_model(*toy, tmp_path, options, tensorboard=True, quiet=True)
-    assert any((tmp_path / "tensorboard").iterdir())
-
-
-def test_tensorboard_that_is_missing_is_told(toy, tmp_path, monkeypatch):
-    """One line says what to install."""
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'coverslip\[tensorb"):
-        train_model(*toy, tmp_path, OPTIONS, tensorboard=True, quiet=True)

@@ -21,6 +21,7 @@ COMMANDS = {
         "coverslip.cli.whole",
         "Slides and labels in; model, figures, heatmaps out.",
     ),
+    "init": ("coverslip.cli.init", "Write a file of options, for --config."),
     "tissue": ("coverslip.cli.prepare", "Find the tissue on slides."),
     "patches": ("coverslip.cli.prepare", "Lay patches over the tissue of slides."),
     "features": ("coverslip.cli.prepare", "Turn the patches of slides into features."),

@@ -15,7 +15,6 @@ from coverslip.errors import (
     CorruptFileError,
     DataError,
     LabelError,
-    MissingExtraError,
 )
 from coverslip.judge.metrics import choose_threshold
 from coverslip.learn.bags import feature_statistics
@@ -31,6 +30,7 @@ from coverslip.learn.splits import Split
 from coverslip.learn.training import PAPER, Trainer, TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import Cohort
+from coverslip.pipeline.trackers.hook import Followers
 from coverslip.pipeline.trusting import fitted_on_validation
 from coverslip.show.figures import draw_training
 from coverslip.tables import read_csv, write_csv
@@ -89,7 +89,7 @@ def train_model(
     options: LearnOptions | None = None,
     prepare: store.Facts | None = None,
     *,
-    tensorboard: bool = False,
+    tracker: Followers | None = None,
     quiet: bool = False,
 ) -> Path:
     """Train one model on one split, or go on where a training was interrupted.
@@ -100,7 +100,7 @@ def train_model(
         folder: The run's folder: config, split, log, checkpoint.
         options: Which model, and how.
         prepare: Options that made the features, for predicting raw slides later.
-        tensorboard: Log for TensorBoard too.
+        tracker: Follows the epochs; who trains begins and ends its record.
         quiet: Show no progress.
 
     Returns:
@@ -126,7 +126,7 @@ def train_model(
     restore_state(state, trainer, made_with)
     write_splits(folder / "splits.csv", [split], cohort.join.matched.values())
     store.write_json(config, {"made_with": made_with, "left_out": cohort.left_out})
-    _advance(trainer, folder, made_with, tensorboard=tensorboard, quiet=quiet)
+    _advance(trainer, folder, made_with, tracker or Followers(), quiet=quiet)
     model = trainer.finish()
     card = _card(model, trainer, cohort, options, prepare)
     draw_training(folder / "figures" / "training.png", read_csv(folder / "log.csv"))
@@ -166,11 +166,10 @@ def _advance(
     trainer: Trainer,
     folder: Path,
     made_with: store.Facts,
+    tracker: Followers,
     *,
-    tensorboard: bool,
     quiet: bool,
 ) -> None:
-    writer = _tensorboard(folder) if tensorboard else None
     bar = tqdm(
         total=trainer.options.epochs,
         initial=trainer.progress.epoch,
@@ -185,21 +184,7 @@ def _advance(
             save_state(folder / STATE_FILE, trainer, made_with)
             bar.update()
             bar.set_postfix(auc=f"{row['val_auc']:.3f}", loss=f"{row['val_loss']:.3f}")
-            if writer is not None:
-                for key, value in row.items():
-                    writer.add_scalar(key, value, int(row["epoch"]))
-    if writer is not None:
-        writer.close()
-
-
-def _tensorboard(folder: Path) -> Any:  # noqa: ANN401 - an optional package's class
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise MissingExtraError(
-            "TensorBoard is not installed: pip install 'coverslip[tensorboard]'"
-        ) from None
-    return SummaryWriter(folder / "tensorboard")
+            tracker.log(int(row["epoch"]), row)
 
 
 def _card(
