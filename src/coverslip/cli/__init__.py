@@ -35,6 +35,7 @@ COMMANDS = {
         "coverslip.cli.camelyon16",
         "CAMELYON16 from its folder to slide AUC and lesion FROC.",
     ),
+    "completion": ("coverslip.cli.completion", "Print a script for shell completion."),
     "doctor": ("coverslip.cli.doctor", "Check this installation, and say what to do."),
 }
 """Module and one line of help, in the order they are listed."""
@@ -81,6 +82,10 @@ TRACE = "COVERSLIP_TRACE"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one line and a code that is not 0."""
+    if "_COVERSLIP_COMPLETE" in os.environ:  # a shell asks what may come next
+        from coverslip.cli.completion import complete
+
+        sys.exit(complete())
     try:
         sys.exit(cli.main(arguments, prog_name="coverslip", standalone_mode=False) or 0)
     except click.ClickException as error:

@@ -1,7 +1,8 @@
 """The command `init`: a file of options to begin with, every key with its default."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import click
 
@@ -79,7 +80,7 @@ def _entry(section: str, key: str, param: click.Parameter) -> Iterator[str]:
         about = (param.help or "").partition("  [")[0]
     else:
         about = "Files or folders, as on the command line."
-    yield f"# {about}"
+    yield f"# {about}{_choices(param)}"
     if not section and key in TO_FILL_IN:
         yield f"{key} = {toml_value(TO_FILL_IN[key])}"
         return
@@ -94,8 +95,19 @@ def _entry(section: str, key: str, param: click.Parameter) -> Iterator[str]:
 
 def _field(kind: type[Options], key: str) -> Iterator[str]:
     info = kind.model_fields[key]
-    yield f"# {info.description}"
+    choices = ""
+    if get_origin(info.annotation) is Literal:
+        choices = _one_of(get_args(info.annotation))
+    yield f"# {info.description}{choices}"
     yield f"#{key} = {toml_value(info.default)}"
+
+
+def _choices(param: click.Parameter) -> str:
+    return _one_of(param.type.choices) if isinstance(param.type, click.Choice) else ""
+
+
+def _one_of(choices: Iterable[object]) -> str:
+    return f": {', '.join(map(str, choices))}"
 
 
 def _model() -> Iterator[str]:

@@ -125,6 +125,8 @@ def read_config(path: Path) -> Table:
         if isinstance(value, dict) and name in SECTIONS:
             for key in value:
                 _check_key(path, name, key)
+        elif name and name in SECTIONS:
+            raise OptionError(f"{path}: {name}={value!r}: write a section [{name}]")
         else:
             _check_key(path, "", name)
     for name, kind in KINDS.items():

@@ -8,6 +8,7 @@ results do not depend on that. Paths in the study are relative to the file, so t
 study can be moved; others are whole.
 """
 
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -109,14 +110,14 @@ def keep_resolved(folder: Path, command: str, table: Table) -> None:
             something else when nothing is said.
     """
     path = folder / RESOLVED
-    table = _given(table)
-    if path.exists() and _agree(_known(path), table):
+    text = toml_text(_given(table))
+    if path.exists() and _agree(_known(path), tomllib.loads(text)):
         return
     intro = (
         f"# What made this run (coverslip {__version__}). The same again:\n"
         f"#   coverslip {command} --config {path.name} --out ANOTHER_STUDY\n\n"
     )
-    store.write_text(path, intro + toml_text(table))
+    store.write_text(path, intro + text)
 
 
 def _known(path: Path) -> Table:

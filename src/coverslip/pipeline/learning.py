@@ -1,6 +1,7 @@
 """Train a model on a labelled cohort, into a run folder that can be taken up again."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +16,7 @@ from coverslip.errors import (
     CorruptFileError,
     DataError,
     LabelError,
+    OptionError,
 )
 from coverslip.judge.metrics import choose_threshold
 from coverslip.learn.bags import feature_statistics
@@ -51,6 +53,20 @@ class LearnOptions(Options):
         default_factory=dict, description="options of the model, key=value"
     )
     training: TrainOptions = Field(default_factory=TrainOptions)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_what_is_not_the_default(cls, given: Any) -> Any:  # noqa: ANN401 - pydantic's
+        """Keep, of the model's options, those that change something.
+
+        So the same model compares as the same, whether its defaults were said or not.
+        """
+        if not isinstance(given, dict) or not given.get("model_options"):
+            return given
+        kind = entry(given.get("model", cls.model_fields["model"].default)).options
+        chosen, usual = kind(**given["model_options"]).facts(), kind().facts()
+        changed = {key: one for key, one in chosen.items() if one != usual[key]}
+        return {**given, "model_options": changed}
 
     @model_validator(mode="after")
     def _the_model_takes_its_options(self) -> Self:
@@ -143,7 +159,10 @@ def _known(config: Path) -> store.Facts:
             f"{config}: does not say how the model beside it was made: delete the run's "
             "folder to train again"
         )
-    return dict(facts["made_with"])
+    made_with = dict(facts["made_with"])
+    with suppress(OptionError, KeyError, TypeError):  # older runs may say defaults, too
+        made_with["options"] = LearnOptions(**made_with["options"]).facts()
+    return made_with
 
 
 def _trainer(cohort: Cohort, split: Split, options: LearnOptions) -> Trainer:

@@ -167,10 +167,15 @@ def check_trackers(names: Sequence[str]) -> None:
             raise OptionError(
                 f"tracker {name!r} is unknown: choose from {', '.join(TRACKERS)}"
             )
-        if importlib.util.find_spec(name) is None:
+        if not installed(name):
             raise MissingExtraError(
                 f"{TITLES[name]} is not installed: pip install 'coverslip[{name}]'"
             )
+
+
+def installed(name: str) -> bool:
+    """Say whether a tracker's library is there, without loading it."""
+    return importlib.util.find_spec(name) is not None
 
 
 def flat(facts: Mapping[str, object], above: str = "") -> dict[str, object]:

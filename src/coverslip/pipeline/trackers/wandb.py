@@ -61,5 +61,7 @@ class Follower:
 
 def _id_of(folder: Path) -> str | None:
     """Return the id of the last record in a run's folder: its folder's name ends so."""
-    records = sorted((folder / FOLDER).glob("*run-*-*"), key=lambda p: p.name[-24:])
+    records = sorted(
+        (folder / FOLDER).glob("*run-*-*"), key=lambda p: p.name.partition("run-")[2]
+    )
     return records[-1].name.rpartition("-")[2] if records else None
