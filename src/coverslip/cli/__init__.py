@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -92,12 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        click.echo("coverslip: stopped: the same command goes on from here", err=True)
-        sys.exit(130)
+        _stopped()
     except CoverslipError as error:
         click.echo(f"coverslip: error: {error}", err=True)
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - nobody should have to read a traceback
+        if isinstance(error.__cause__, KeyboardInterrupt):  # in a library being loaded
+            _stopped()
         if os.environ.get(TRACE):
             traceback.print_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -107,3 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _stopped() -> NoReturn:
+    click.echo("coverslip: stopped: the same command goes on from here", err=True)
+    sys.exit(130)

@@ -79,10 +79,7 @@ SECTIONS: dict[str, Section] = {
 }
 """By name; the top of the file has none."""
 
-OTHER_NAMES = {
-    "train": {"out": "study", "model": "models"},
-    "camelyon16": {"slides": ""},
-}
+OTHER_NAMES = {"train": {"out": "study", "model": "models"}}
 """Parameters that a command calls otherwise: the study that `train` works in is `out`."""
 
 

@@ -113,9 +113,10 @@ def keep_resolved(folder: Path, command: str, table: Table) -> None:
     text = toml_text(_given(table))
     if path.exists() and _agree(_known(path), tomllib.loads(text)):
         return
+    study = "ANOTHER_STUDY" if command == "train" else "--out ANOTHER_STUDY"
     intro = (
         f"# What made this run (coverslip {__version__}). The same again:\n"
-        f"#   coverslip {command} --config {path.name} --out ANOTHER_STUDY\n\n"
+        f"#   coverslip {command} {study} --config {path.name}\n\n"
     )
     store.write_text(path, intro + text)
 

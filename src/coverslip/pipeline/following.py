@@ -25,7 +25,7 @@ def followed(
     """Let trackers follow one training; the block trains and judges in `folder`.
 
     A model that is there already is not followed again. When the block ends well, the
-    figures of `metrics.json` and what there is to look at are handed over.
+    figures of `metrics.json` and the pictures are handed over.
 
     Args:
         tracking: Which trackers; None for none.
@@ -95,9 +95,9 @@ def _params(options: LearnOptions) -> dict[str, object]:
 
 def _hand_over(followers: Followers, folder: Path) -> None:
     table = folder / "metrics.json"
-    files = [*sorted((folder / "figures").glob("*.png")), table]
     figures = final_figures(store.read_json(table)) if table.exists() else {}
-    followers.finish(figures, files)
+    # the pictures only: tables, metrics.json among them, have the names of slides
+    followers.finish(figures, sorted((folder / "figures").glob("*.png")))
 
 
 def final_figures(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -50,7 +50,7 @@ class TrackedRun:
 
     def name_of(self, folder: Path) -> str:
         """Return the name of another training of the study."""
-        return folder.resolve().relative_to((self.study / "runs").resolve()).as_posix()
+        return folder.relative_to(self.study / "runs").as_posix()
 
 
 class Tracker(Protocol):
@@ -150,8 +150,8 @@ class Tracking:
 
     def parent_of(self, folder: Path) -> Path | None:
         """Return the run that a fold's or a seed's folder belongs to, if it is one."""
-        runs = (self.study / "runs").resolve()
-        steps = folder.resolve().relative_to(runs).parts
+        runs = self.study / "runs"
+        steps = folder.relative_to(runs).parts
         return runs / steps[0] if len(steps) > 1 else None
 
 

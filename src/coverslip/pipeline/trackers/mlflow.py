@@ -4,6 +4,7 @@
 records go to `study/mlruns`; nothing is sent anywhere, MLflow's own telemetry included.
 """
 
+import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -25,8 +26,8 @@ from coverslip.pipeline.trackers.hook import TrackedRun
 STORE = "mlruns"
 """In the study, where no server is set."""
 
-FOLDER_TAG = "coverslip.folder"
-"""Says which training a record is of, so that one that is gone on with has one record."""
+PLACE_TAG = "coverslip.place"
+"""A hash of the training's folder: one that is gone on with has one record."""
 
 PARENT_TAG = "mlflow.parentRunId"
 LONGEST = 500
@@ -49,7 +50,7 @@ class Follower:
             self._id = known.info.run_id
             self._client.update_run(self._id, status="RUNNING")
             return
-        tags = {FOLDER_TAG: str(run.folder.resolve())}
+        tags = {PLACE_TAG: _place(run.folder)}
         if parent:
             tags[PARENT_TAG] = parent.info.run_id
         made = self._client.create_run(experiment, run_name=run.name, tags=tags)
@@ -94,9 +95,14 @@ class Follower:
 
     def _of(self, experiment: str, folder: Path) -> Run | None:
         """Return the newest record of a training, if there is one."""
-        wanted = f"tags.`{FOLDER_TAG}` = '{folder.resolve()}'"
+        wanted = f"tags.`{PLACE_TAG}` = '{_place(folder)}'"
         found = self._client.search_runs([experiment], wanted, max_results=1)
         return found[0] if found else None
+
+
+def _place(folder: Path) -> str:
+    """Return what stands for a folder, whose own name nobody else need know."""
+    return hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:32]
 
 
 def _store(study: Path) -> str:
