@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -208,3 +209,18 @@ def test_presets_are_the_models_own():
     assert (budget.epochs, budget.patience) == (200, None)
     assert (budget.lr, budget.weight_decay) == (1e-4, 1e-4)
     assert (budget.drop_at, budget.drop_by) == (0.5, 0.2)
+
+
+def test_defaults_that_are_said_are_no_other_parameters(toy, straight, tmp_path):
+    """A model is kept whether they were said or not, now or when it was trained."""
+    said = LearnOptions(
+        model_options=OPTIONS.of_model().facts(), training=OPTIONS.training.facts()
+    )
+    assert said == OPTIONS
+    copy = tmp_path / "run"
+    shutil.copytree(straight, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["made_with"]["options"]["model_options"] = OPTIONS.of_model().facts()
+    (copy / "config.json").write_text(json.dumps(config))
+    model = (copy / "model.safetensors").read_bytes()
+    assert train_model(*toy, copy, said, quiet=True).read_bytes() == model
