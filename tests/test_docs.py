@@ -2,10 +2,12 @@
 
     python tests/test_docs.py
 
-writes docs/cli.md anew from the commands' own help, and docs/api.md from docstrings.
+writes docs/cli.md and the menu of shell completion anew from the commands' own help,
+and docs/api.md from docstrings.
 """
 
 import ast
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ import click
 import pytest
 
 from coverslip.cli import cli
+from coverslip.cli.completion import MENU, menu_facts
 from coverslip.learn.models.dmia import DMIAOptions
 from coverslip.learn.models.zoo import MODELS
 from coverslip.learn.training import TrainOptions
@@ -52,6 +55,23 @@ def test_the_command_reference_is_the_commands_own_help():
 def test_the_table_of_python_names_is_their_docstrings():
     """docs/api.md is what `python tests/test_docs.py` would write now."""
     assert API_PAGE.read_text() == api_page(), "run `python tests/test_docs.py`"
+
+
+def menu_text() -> str:
+    """Return the file that shell completion reads, as the commands would have it."""
+    facts = menu_facts()
+    lines = [
+        f'"{name}": {{"help": {json.dumps(one["help"])}, "params": [\n'
+        + ",\n".join(f"  {json.dumps(param)}" for param in one["params"])
+        + "]}"
+        for name, one in facts.items()
+    ]
+    return "{" + ",\n".join(lines) + "}\n"
+
+
+def test_shell_completion_knows_every_command_and_option():
+    """Its file is what `python tests/test_docs.py` would write now."""
+    assert MENU.read_text() == menu_text(), "run `python tests/test_docs.py`"
 
 
 def links(page: Path) -> Iterator[str]:
@@ -278,3 +298,4 @@ def test_no_file_names_a_machine_or_a_registry():
 if __name__ == "__main__":
     CLI_PAGE.write_text(cli_page())
     API_PAGE.write_text(api_page())
+    MENU.write_text(menu_text())

@@ -21,7 +21,8 @@ from coverslip.learn.training import require_two_classes
 from coverslip.pipeline.findings import Findings, few
 from coverslip.pipeline.folds import Part
 from coverslip.pipeline.leftovers import leftovers
-from coverslip.pipeline.runs import TrainPlan, check_layout, parts_of
+from coverslip.pipeline.runs import check_layout, parts_of
+from coverslip.pipeline.train_plan import TrainPlan
 
 SCARCE = 5
 """Slides of a class below which a figure says little."""

@@ -26,9 +26,9 @@ from coverslip.pipeline.folds import Part
 from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.leftovers import leftovers
 from coverslip.pipeline.preparation import Preparation
-from coverslip.pipeline.runs import TrainPlan
 from coverslip.pipeline.seeds import seeded
 from coverslip.pipeline.surveying import Survey, survey
+from coverslip.pipeline.train_plan import TrainPlan
 
 SAMPLE = 20
 """Slides on which tissue is found, unless another number is asked for."""

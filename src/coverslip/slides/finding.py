@@ -45,10 +45,12 @@ class Scales:
         missing: For every slide that does not say its scale.
         by_slide: For single slides, whatever they say; by file name or slide id, in
             lower case.
+        table: Where those were read from.
     """
 
     missing: Mpp | None = None
     by_slide: Mapping[str, Mpp] = field(default_factory=dict)
+    table: Path | None = None
 
     def open(self, path: Path) -> Slide:
         """Open a slide at the scale that was stated for it, if any."""
@@ -78,7 +80,7 @@ def read_scales(path: Path, missing: Mpp | None = None) -> Scales:
         by_slide[wsi.name.lower()] = Mpp(mpp)
         if wsi.suffix.lower() in SLIDE_SUFFIXES:
             by_slide[slide_id_of(wsi).lower()] = Mpp(mpp)
-    return Scales(missing, by_slide)
+    return Scales(missing, by_slide, path)
 
 
 def open_slide(
