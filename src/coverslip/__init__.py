@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from coverslip.pipeline.localising import froc as froc
     from coverslip.pipeline.preparation import Preparation as Preparation
     from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
+    from coverslip.pipeline.reporting import ReportOptions as ReportOptions
+    from coverslip.pipeline.reporting import report as report
     from coverslip.pipeline.truth import Truth as Truth
     from coverslip.pipeline.verbs import TrainPlan as TrainPlan
     from coverslip.pipeline.verbs import compare as compare
@@ -67,6 +69,7 @@ _HOME = {
     "coverslip.pipeline.learning": ["LearnOptions"],
     "coverslip.pipeline.localising": ["FrocOptions", "froc"],
     "coverslip.pipeline.preparation": ["Preparation", "PrepareOptions"],
+    "coverslip.pipeline.reporting": ["ReportOptions", "report"],
     "coverslip.pipeline.verbs": [
         "TrainPlan",
         "compare",

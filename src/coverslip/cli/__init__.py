@@ -29,6 +29,10 @@ COMMANDS = {
     "compare": ("coverslip.cli.compare", "Compare runs on the slides they share."),
     "predict": ("coverslip.cli.predict", "Predict slides that nobody has labelled."),
     "heatmap": ("coverslip.cli.predict", "Draw where a model looked on slides."),
+    "report": (
+        "coverslip.cli.report",
+        "Write a run as one HTML file that can be mailed.",
+    ),
     "froc": ("coverslip.cli.froc", "Judge how many lesions a model finds on slides."),
     "camelyon16": (
         "coverslip.cli.camelyon16",
@@ -80,8 +84,10 @@ TRACE = "COVERSLIP_TRACE"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one line and a code that is not 0."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        sys.exit(cli.main(arguments, prog_name="coverslip", standalone_mode=False) or 0)
+        left = cli.main(words, prog_name="coverslip", standalone_mode=False, obj=words)
+        sys.exit(left or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

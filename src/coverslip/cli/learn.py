@@ -9,6 +9,7 @@ import click
 from coverslip.cli.engine import engine_from, engine_options
 from coverslip.cli.options import Command, options_of, pick
 from coverslip.cli.prepare import QUIET
+from coverslip.cli.telling import command_line
 from coverslip.errors import OptionError
 from coverslip.learn.models.zoo import MODELS, entry
 from coverslip.learn.training import TrainOptions
@@ -161,6 +162,7 @@ def plan_from(
         tensorboard=given["tensorboard"],
         quiet=given["quiet"],
         engine=engine_from(study, given),
+        command=command_line(),
     )
 
 

@@ -1,6 +1,7 @@
 """How a command tells what came out: lines for people, or `--json` for programs."""
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping
 
 import click
@@ -11,6 +12,13 @@ JSON = click.option(
     is_flag=True,
     help="Print the result as one JSON object, and nothing else on standard output.",
 )
+
+
+def command_line() -> str:
+    """Return the command line at work, as it could be typed; empty outside of one."""
+    context = click.get_current_context(silent=True)
+    words = context.find_root().obj if context is not None else None
+    return shlex.join(["coverslip", *words]) if words else ""
 
 
 def tell(

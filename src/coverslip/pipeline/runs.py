@@ -20,6 +20,7 @@ from coverslip.pipeline.folds import Part, fold_folder, gather_folds
 from coverslip.pipeline.judging import Judged, evaluate_run
 from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.preparation import PREPARED
+from coverslip.pipeline.provenance import note_provenance
 from coverslip.pipeline.seeds import Trained, seeded
 from coverslip.pipeline.trainings import Job, Source, Trainings, digest
 from coverslip.prepare.encoders.encoder import Device
@@ -60,6 +61,7 @@ class TrainPlan:
         tensorboard: Log for TensorBoard too.
         quiet: Show no progress.
         engine: Where models are trained.
+        command: The command line that asks for it, to be remembered with the run.
     """
 
     name: str | None = None
@@ -72,6 +74,17 @@ class TrainPlan:
     tensorboard: bool = False
     quiet: bool = False
     engine: Engine = field(default_factory=LocalEngine)
+    command: str = ""
+
+    def facts(self) -> store.Facts:
+        """Return how slides are dealt, JSON-ready."""
+        return {
+            "splits": self.splits.facts(),
+            "split_file": None if self.split_file is None else str(self.split_file),
+            "folds": self.folds,
+            "repeats": self.repeats,
+            "seeds": self.seeds,
+        }
 
     def __post_init__(self) -> None:
         name = self.name
@@ -134,6 +147,9 @@ def train_models(
         _Run.laid_out(store.Study(study).run(name), options, cohort, plan)
         for name, options in zip(names, models, strict=True)
     ]
+    for run in runs:
+        told = {"labels": None if labels is None else str(labels), **plan.facts()}
+        note_provenance(run.folder, plan.command, told)
     prepared = source.features / PREPARED
     trainings = Trainings(
         source,
