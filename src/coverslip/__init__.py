@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from coverslip.pipeline.preparation import Preparation as Preparation
     from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
     from coverslip.pipeline.reporting import ReportOptions as ReportOptions
-    from coverslip.pipeline.reporting import report as report
     from coverslip.pipeline.truth import Truth as Truth
     from coverslip.pipeline.verbs import TrainPlan as TrainPlan
     from coverslip.pipeline.verbs import compare as compare
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from coverslip.pipeline.verbs import heatmap as heatmap
     from coverslip.pipeline.verbs import patches as patches
     from coverslip.pipeline.verbs import predict as predict
+    from coverslip.pipeline.verbs import report as report
     from coverslip.pipeline.verbs import run as run
     from coverslip.pipeline.verbs import tissue as tissue
     from coverslip.pipeline.verbs import train as train
@@ -69,7 +69,7 @@ _HOME = {
     "coverslip.pipeline.learning": ["LearnOptions"],
     "coverslip.pipeline.localising": ["FrocOptions", "froc"],
     "coverslip.pipeline.preparation": ["Preparation", "PrepareOptions"],
-    "coverslip.pipeline.reporting": ["ReportOptions", "report"],
+    "coverslip.pipeline.reporting": ["ReportOptions"],
     "coverslip.pipeline.verbs": [
         "TrainPlan",
         "compare",
@@ -78,6 +78,7 @@ _HOME = {
         "heatmap",
         "patches",
         "predict",
+        "report",
         "run",
         "tissue",
         "train",

@@ -8,8 +8,8 @@ import click
 from coverslip.cli.options import options_of, pick
 from coverslip.cli.prepare import QUIET
 from coverslip.cli.telling import JSON, command_line, tell
+from coverslip.pipeline import verbs
 from coverslip.pipeline.reporting import ReportOptions
-from coverslip.pipeline.reporting import report as make_report
 
 
 @click.command()
@@ -44,7 +44,7 @@ def report(
     How good the run is, and why it says what it says of each slide. Needs no network to
     be looked at. Figures are written as SVG and PNG beside it, into `figures/`.
     """
-    result = make_report(
+    result = verbs.report(
         study,
         run,
         out,

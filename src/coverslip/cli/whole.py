@@ -30,6 +30,7 @@ from coverslip.cli.prepare import (
     tell_idle,
     tissue_options,
 )
+from coverslip.cli.telling import command_line
 from coverslip.pipeline import verbs
 from coverslip.pipeline.demo import DemoOptions
 from coverslip.pipeline.demo import demo as run_demo
@@ -48,9 +49,10 @@ from coverslip.pipeline.demo import demo as run_demo
 @engine_options
 @input_options
 def run(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
-    """Slides and labels in; a judged model and heatmaps of the test slides out.
+    """Slides and labels in; a judged model, heatmaps and a report out.
 
-    Tissue, patches, features, training, evaluation and heatmaps, into one study folder.
+    Tissue, patches, features, training, evaluation, heatmaps of the test slides and an
+    HTML report, into one study folder.
     Stopped at any point, the same command goes on.
     """
     result = verbs.run(
@@ -64,6 +66,8 @@ def run(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN
     tell(result.trained)
     for picture in result.pictures:
         click.echo(f"heatmap: {picture}")
+    for line in result.report.lines() if result.report is not None else ():
+        click.echo(line)
     tell_idle(result.table)
     report(result.table)
 
@@ -83,6 +87,7 @@ def demo(out: Path, quiet: bool, **given: Any) -> None:  # noqa: ANN401 - click'
 
     Needs no GPU, downloads nothing, and ends with the AUC on slides kept apart.
     """
-    result = run_demo(out, pick(DemoOptions, given), quiet=quiet)
+    options = pick(DemoOptions, given)
+    result = run_demo(out, options, quiet=quiet, command=command_line())
     click.echo(result.story())
     sys.exit(0)

@@ -79,12 +79,12 @@ class ReportResult:
 
     def lines(self) -> list[str]:
         """Say it in a few lines."""
+        pictured = f"pictures of {self.pictured} of {self.slides} slides"
         told = [f"no pictures of {slide}: {why}" for slide, why in self.without.items()]
         return [
             *told,
             f"figures: {self.figures} (SVG, PNG)",
-            f"report: {self.path} ({size_text(self.size)}, pictures of {self.pictured} "
-            f"of {self.slides} slides)",
+            f"report: {self.path} ({self.size / 1e6:.1f} MB, {pictured})",
         ]
 
 
@@ -127,7 +127,7 @@ def report(
     seen = seen_in(scores.folder / "predictions.csv", card["classes"])
     made = read_provenance(scores.folder)
     facts = ReportFacts(
-        study=study.resolve().name,
+        study="/".join(study.resolve().parts[-2:]).lstrip("/"),
         run=scores.name,
         model=_model_line(card, scores.folder),
         score=_score(card["classes"]),
@@ -156,11 +156,6 @@ def report(
         without,
         figures,
     )
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes in MB."""
-    return f"{size / 1e6:.1f} MB"
 
 
 def _tested(scores: RunScores) -> list[Mapping[str, str]]:
@@ -243,7 +238,7 @@ def _notes(
     if None in (referral.get("limits") or []):
         notes.append(
             'Every slide is flagged "refer": validation has too few slides of a class '
-            f"to promise a coverage of {1 - referral['alpha']:.0%}."
+            f"to promise a coverage of {100 * (1 - referral['alpha']):g} %."
         )
     return tuple(notes)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from coverslip.errors import DataError, LabelError
 from coverslip.pipeline.comparing import FIGURES, ComparedRuns, compare_tables
@@ -28,7 +29,7 @@ def training_plot(folders: Mapping[str, Path], folder: Path) -> Plot:
     logs = {name: rows for name, rows in logs.items() if rows}
     if not logs:
         return Plot("training_curves", title, "", missing="No log of a training there.")
-    losses = [
+    losses = [  # the validation's is the last column of them
         column
         for column in next(iter(logs.values()))[0]
         if column.startswith("loss_") or column == "val_loss"
@@ -43,7 +44,7 @@ def training_plot(folders: Mapping[str, Path], folder: Path) -> Plot:
         )
         for name, rows in logs.items()
     )
-    said = [loss.removeprefix("loss_").replace("_", " ") for loss in losses]
+    said = [plots.loss_name(loss) for loss in losses]
     columns = ("training", "epochs", "highest AUC at", "validation AUC", *said)
     return Plot(
         "training_curves",
@@ -122,19 +123,20 @@ def _compared(result: ComparedRuns) -> Table:
     )
     rows = []
     for row in result.rows:
+        rest = (spanned(row, "difference"), number(row["p"]), number(row["p_holm"]))
         own = row["model"] == result.aucs.reference
         rows.append(
             (
                 str(row["model"]),
-                f"{number(row['auc'])} ({number(row['auc_low'])} to "
-                f"{number(row['auc_high'])})",
+                spanned(row, "auc"),
                 *(number(row[name]) for name in FIGURES),
-                "reference"
-                if own
-                else f"{number(row['difference'])} ({number(row['difference_low'])} to "
-                f"{number(row['difference_high'])})",
-                "" if own else number(row["p"]),
-                "" if own else number(row["p_holm"]),
+                *(("reference", "", "") if own else rest),
             )
         )
     return Table("Runs", columns, tuple(rows), frozenset(range(1, len(columns))))
+
+
+def spanned(row: Mapping[str, Any], name: str) -> str:
+    """Return a figure with the ends of its interval."""
+    value, low, high = (number(row[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    return f"{value} ({low} to {high})"

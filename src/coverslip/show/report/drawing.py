@@ -22,7 +22,14 @@ INK = "#1b1b1c"
 MAIN, SECOND, THIRD = "#0072b2", "#d55e00", "#009e73"
 QUIET = "#8c8c8c"
 CYCLE = (MAIN, SECOND, THIRD, "#cc79a7", "#e69f00", "#56b4e9", QUIET)
-DPI = 200
+_OF_PAGE = {
+    INK: "currentColor",
+    "#ffffff": "var(--ground)",
+    MAIN: "var(--main)",
+    SECOND: "var(--second)",
+    THIRD: "var(--third)",
+}
+"""What a page may show in another shade, on dark ground."""
 
 _STYLE: Any = {
     "font.family": "sans-serif",
@@ -45,37 +52,39 @@ _STYLE: Any = {
     "ytick.color": INK,
     "svg.fonttype": "none",
     "svg.hashsalt": "coverslip",
-    "figure.dpi": 100,
+    "figure.dpi": 150,
 }
 
 
+styled = mpl.rc_context(_STYLE)
+"""Decorates what draws: everything made in it has the common look."""
+
+
 def new(width: float, height: float) -> Figure:
-    """Return an empty figure of the common look, inches wide and high."""
-    with mpl.rc_context(_STYLE):
-        return Figure(figsize=(width, height), layout="constrained")
+    """Return an empty figure, inches wide and high."""
+    return Figure(figsize=(width, height), layout="constrained")
 
 
-def axes(figure: Figure, rows: int = 1, columns: int = 1, **more: object) -> list[Axes]:
-    """Return a figure's axes, row by row, in the common look."""
-    with mpl.rc_context(_STYLE):
-        made = figure.subplots(rows, columns, squeeze=False, **more)  # type: ignore[call-overload] # its own keywords
-    return list(made.ravel())
+def axes(figure: Figure, rows: int = 1, columns: int = 1, **more: Any) -> list[Axes]:  # noqa: ANN401 - of subplots
+    """Return a figure's axes, row by row."""
+    return list(figure.subplots(rows, columns, squeeze=False, **more).ravel())
 
 
+@styled
 def keep(figure: Figure, folder: Path, name: str) -> str:
     """Write a figure as SVG and PNG, and return it as SVG that can stand in a page.
 
     Raises:
         OutputError: A file cannot be written.
     """
-    with mpl.rc_context(_STYLE):
-        with store.writing(folder / f"{name}.png") as part:
-            FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call] # matplotlib's own
-                part, metadata={"Software": None}
-            )
-        text = io.StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        FigureCanvasSVG(figure).print_svg(text, metadata=nothing)  # type: ignore[no-untyped-call] # matplotlib's own
+    with store.writing(folder / f"{name}.png") as part:
+        FigureCanvasAgg(figure).print_png(  # type: ignore[no-untyped-call] # matplotlib's own
+            part, metadata={"Software": None}
+        )
+    figure.set_layout_engine("none")  # it is laid out: both files are alike
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    FigureCanvasSVG(figure).print_svg(text, metadata=nothing)  # type: ignore[no-untyped-call] # matplotlib's own
     store.write_text(folder / f"{name}.svg", text.getvalue())
     return inline(text.getvalue(), name)
 
@@ -93,13 +102,11 @@ def inline(svg: str, name: str) -> str:
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'href="#', f'href="#{name}-', text)
     text = re.sub(r"url\(#", f"url(#{name}-", text)
-    text = re.sub(r"#ffffff|#1b1b1c", _of_page, text)
+    text = re.sub(
+        r"#[0-9a-f]{6}\b", lambda found: _OF_PAGE.get(found[0], found[0]), text
+    )
     size = re.search(r'viewBox="0 0 ([\d.]+)', text)
     width = f"{float(size[1]):.0f}pt" if size else "100%"
     head = f'<svg aria-hidden="true" focusable="false" style="max-width: {width}"'
     text = re.sub(r'<svg width="[^"]*" height="[^"]*"', head, text, count=1)
     return text.strip()
-
-
-def _of_page(found: re.Match[str]) -> str:
-    return "currentColor" if found[0] == INK else "var(--ground)"

@@ -46,7 +46,7 @@ def page(facts: ReportFacts, patch_class: str = "") -> str:
 
 def flag(slide: SlideEvidence) -> str:
     """Return the flag of a slide: whether it is to be left to a person."""
-    return {"yes": "refer", "no": "not referred"}.get(slide.refer, "–")
+    return {"yes": "refer", "no": "no"}.get(slide.refer, "–")
 
 
 def mark(patch: PatchPicture) -> Markup:

@@ -16,6 +16,7 @@ ACROSS = 3
 """Panels in a row, at most."""
 
 
+@drawing.styled
 def roc(curves: Sequence[Mapping[str, object]]) -> Figure:
     """Draw ROC curves with their bands, a panel each.
 
@@ -57,6 +58,7 @@ def _roc_panel(axis: Axes, curve: Mapping[str, object]) -> None:
     axis.legend(loc="lower right")
 
 
+@drawing.styled
 def calibration(points: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """Draw what was told against what came true, and the slides behind it.
 
@@ -81,13 +83,14 @@ def calibration(points: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
         middles = [row["middle"] + shift for row in bins]
         lower.bar(middles, [row["n"] for row in bins], width=0.024, color=colour)
     upper.set(ylabel="share that came true", ylim=(-0.02, 1.02), box_aspect=1)
-    upper.legend(loc="upper left")
+    upper.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2)
     lower.set(xlabel="probability told", ylabel="slides", xlim=(-0.02, 1.02))
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     lower.set_box_aspect(0.25)
     return figure
 
 
+@drawing.styled
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure:
     """Draw how many slides of each class were decided to be which.
 
@@ -126,6 +129,7 @@ def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Figure
     return figure
 
 
+@drawing.styled
 def scores(
     groups: Mapping[str, Floats], threshold: float | None, measured: str
 ) -> Figure:
@@ -137,7 +141,7 @@ def scores(
         measured: What the probability is of.
     """
     longest = max(len(short(name)) for name in groups)
-    figure = drawing.new(4.4 + 0.07 * longest, 1.1 + 0.55 * len(groups))
+    figure = drawing.new(3.6 + 0.06 * longest, 1.1 + 0.55 * len(groups))
     axis = drawing.axes(figure)[0]
     for line, (colour, values) in enumerate(
         zip(_colours(len(groups)), groups.values(), strict=True)
@@ -179,6 +183,7 @@ def _colours(n: int) -> list[str]:
     return [CYCLE[i % len(CYCLE)] for i in range(n)]
 
 
+@drawing.styled
 def training(
     logs: Mapping[str, Sequence[Mapping[str, float]]], losses: Sequence[str]
 ) -> Figure:
@@ -189,8 +194,8 @@ def training(
         losses: Columns that are losses: drawn apart where there is one training,
             the last one only where there are several.
     """
-    figure = drawing.new(7.2, 2.9)
-    left, right = drawing.axes(figure, 1, 2)
+    figure = drawing.new(4.2, 4.4)
+    upper, lower = drawing.axes(figure, 2, 1, sharex=True)
     many = len(logs) > 1
     for (name, rows), colour in zip(logs.items(), _colours(len(logs)), strict=True):
         epochs = [row["epoch"] for row in rows]
@@ -198,22 +203,21 @@ def training(
             if many and loss != losses[-1]:
                 continue
             values = [row.get(loss, np.nan) for row in rows]
-            label = name if many else loss.removeprefix("loss_").replace("_", " ")
-            left.plot(
+            label = name if many else loss_name(loss)
+            upper.plot(
                 epochs, values, color=colour if many else own, lw=1.1, label=label
             )
         areas = [row.get("val_auc", np.nan) for row in rows]
-        right.plot(epochs, areas, color=colour, lw=1.1, label=name)
-    what = losses[-1].replace("val", "validation").replace("_", " ") if losses else ""
-    left.set(xlabel="epoch", ylabel=what if many else "loss")
-    right.set(xlabel="epoch", ylabel="validation AUC", ylim=(-0.02, 1.02))
-    for axis in (left, right):
-        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        lower.plot(epochs, areas, color=colour, lw=1.1)
+    upper.set(ylabel="validation loss" if many else "loss")
+    lower.set(xlabel="epoch", ylabel="validation AUC", ylim=(-0.02, 1.02))
+    lower.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if not many or len(logs) <= 8:
-        left.legend(loc="best")
+        upper.legend(loc="best")
     return figure
 
 
+@drawing.styled
 def comparison(rows: Sequence[Mapping[str, float | str]], reference: str) -> Figure:
     """Draw each run's AUC, and its difference from the reference, with intervals.
 
@@ -254,6 +258,13 @@ def _whisker(
         axis.plot(
             value, place, "o", mfc=colour if known else "none", color=colour, ms=5
         )
+
+
+def loss_name(column: str) -> str:
+    """Return what a column of a training's log is called."""
+    if column == "val_loss":
+        return "validation"
+    return column.removeprefix("loss_").replace("_", " ")
 
 
 def short(name: str, most: int = 18) -> str:
