@@ -14,7 +14,11 @@ from coverslip.pipeline.reporting import ReportOptions
 
 @click.command()
 @click.argument("study", type=click.Path(path_type=Path))
-@click.option("--run", help="Name of the run.  [default: the latest]")
+@click.option(
+    "--run",
+    help="Name of the run, or the folder of a run of another study, for slides that "
+    "nobody has labelled.  [default: the latest]",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

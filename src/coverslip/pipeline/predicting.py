@@ -1,7 +1,7 @@
 """Predict slides nobody has labelled, from raw files or a study, and draw heatmaps."""
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -191,6 +191,15 @@ def write_predictions(
     said: Sequence[tuple[Source, Prediction | None]],
 ) -> None:
     """Write one row a slide; a slide that failed says why."""
+    skipped = {"case_id", "split", "label"}
+    columns = [name for name in prediction_columns(card) if name not in skipped]
+    write_csv(path, columns, prediction_rows(card, said))
+
+
+def prediction_rows(
+    card: ModelCard, said: Iterable[tuple[Source, Prediction | None]]
+) -> list[dict[str, object]]:
+    """Return one row a slide, by slide id; a slide that failed says why."""
     rows: list[dict[str, object]] = []
     for source, prediction in said:
         if prediction is None:
@@ -202,9 +211,7 @@ def write_predictions(
             if prediction.probabilities is None:
                 row |= {"status": source.bare, "predicted": source.bare}
             rows.append(row)
-    skipped = {"case_id", "split", "label"}
-    columns = [name for name in prediction_columns(card) if name not in skipped]
-    write_csv(path, columns, sorted(rows, key=lambda row: str(row["slide_id"])))
+    return sorted(rows, key=lambda row: str(row["slide_id"]))
 
 
 def slide_of(source: Source) -> tuple[Path, Scale]:

@@ -1,7 +1,7 @@
 """Report: a run of a study as one HTML file that can be mailed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,32 @@ from pydantic import Field
 from coverslip import store
 from coverslip.errors import OptionError
 from coverslip.options import Options
-from coverslip.pipeline.folds import fold_folder
 from coverslip.pipeline.provenance import read_provenance
 from coverslip.pipeline.reporting_figures import judged_plots
+from coverslip.pipeline.reporting_given import GivenModel, open_scores
 from coverslip.pipeline.reporting_runs import comparison_plot, training_plot
 from coverslip.pipeline.reporting_seen import Seen, headlines, seen_in
 from coverslip.pipeline.reporting_slides import choose, evidence, with_pictures
 from coverslip.pipeline.reporting_tables import (
     cohort_tables,
-    model_card,
     provenance_tables,
     slide_rows,
 )
-from coverslip.pipeline.scoring import RunScores, open_run
+from coverslip.pipeline.run_parts import (
+    left_out_of,
+    model_card,
+    parts_of,
+    splits_of,
+    trainings_of,
+)
+from coverslip.pipeline.scoring import RunScores
 from coverslip.show.report.facts import ReportFacts, SlideEvidence
 from coverslip.show.report.page import page
-from coverslip.tables import read_csv
 
 REPORT = "report.html"
 """In the run's folder, when no other place is named."""
+FIGURES = "figures"
+"""In the run's folder: what the report draws, as SVG and PNG."""
 
 
 class ReportOptions(Options):
@@ -54,7 +61,7 @@ class ReportResult:
         slides: Slides listed.
         pictured: Those of them with pictures.
         without: Slides that should have pictures and have none, and why.
-        figures: The folder of the figures as SVG and PNG.
+        figures: The folder of the figures as SVG and PNG; None where none are drawn.
     """
 
     path: Path
@@ -63,7 +70,7 @@ class ReportResult:
     slides: int
     pictured: int
     without: Mapping[str, str]
-    figures: Path
+    figures: Path | None
 
     def facts(self) -> dict[str, Any]:
         """Return all of it JSON-ready but for paths."""
@@ -79,13 +86,23 @@ class ReportResult:
 
     def lines(self) -> list[str]:
         """Say it in a few lines."""
-        pictured = f"pictures of {self.pictured} of {self.slides} slides"
-        told = [f"no pictures of {slide}: {why}" for slide, why in self.without.items()]
-        return [
-            *told,
-            f"figures: {self.figures} (SVG, PNG)",
-            f"report: {self.path} ({self.size / 1e6:.1f} MB, {pictured})",
+        reasons: dict[str, list[str]] = {}
+        for slide, why in self.without.items():
+            reasons.setdefault(why, []).append(slide)
+        told = [
+            f"no pictures of {_several(own)}: {why}" for why, own in reasons.items()
         ]
+        if self.figures is not None:
+            told.append(f"figures: {self.figures} (SVG, PNG)")
+        pictured = f"pictures of {self.pictured} of {self.slides} slides"
+        told.append(f"report: {self.path} ({self.size / 1e6:.1f} MB, {pictured})")
+        return told
+
+
+def _several(slides: Sequence[str]) -> str:
+    if len(slides) == 1:
+        return slides[0]
+    return f"{len(slides)} slides (first: {slides[0]})"
 
 
 def report(
@@ -102,8 +119,10 @@ def report(
 
     Args:
         study: The study folder.
-        run: The run's name; the latest when not given.
-        out: The file; `report.html` in the run's folder when not given.
+        run: The run's name; the latest when not given. Or the folder of a run of
+            another study, whose model then tells of these slides.
+        out: The file; `report.html` in the run's folder when not given (in the study
+            for a run of another).
         options: How much it holds.
         device: Where slides are scored.
         command: The command line that asks for it, to be told in it.
@@ -116,90 +135,90 @@ def report(
     options = options or ReportOptions()
     if out is not None and out.is_dir():
         raise OptionError(f"{out}: a folder: name the file, such as {out / REPORT}")
-    scores = open_run(study, run, device)
+    scores = open_scores(study, run, device)
     place, card = model_card(scores.folder)
-    figures = scores.folder / "figures"
-    rows = _tested(scores)
-    slides = slide_rows(study)
+    rows, slides = _told_of(scores), slide_rows(study)
     listed = evidence(rows, card["classes"], slides)
     chosen = choose(listed, None if options.all else options.slides)
     told = with_pictures(scores, listed, chosen, shown=options.patches, quiet=quiet)
-    seen = seen_in(scores.folder / "predictions.csv", card["classes"])
     made = read_provenance(scores.folder)
+    home = study if isinstance(scores, GivenModel) else scores.folder
     facts = ReportFacts(
         study="/".join(study.resolve().parts[-2:]).lstrip("/"),
         run=scores.name,
         model=_model_line(card, scores.folder),
         score=_score(card["classes"]),
-        headlines=headlines(seen) if seen else (),
-        notes=_notes(seen, rows, card),
-        cohort=cohort_tables(slides, _splits(scores.folder), _left_out(place)),
-        judged=(
-            *(judged_plots(seen, figures) if seen else ()),
-            training_plot(_trainings(scores.folder), figures),
-        ),
-        comparison=(comparison_plot(study, scores.name, seen, figures),),
         slides=tuple(told),
         slides_note=_slides_note(told),
         provenance=provenance_tables(card, place, made),
         commands=_commands(made, command),
     )
-    path = out or scores.folder / REPORT
-    store.write_text(path, page(facts, card["classes"][-1]))
-    without = {s.slide_id: s.missing for s in told if s.shown and not s.pictures}
+    if isinstance(scores, GivenModel):
+        facts = _unlabelled(facts, slides, card)
+    else:
+        facts = _judged(facts, scores, slides, card)
+    path = out or home / REPORT
+    store.write_text(path, page(facts))
     return ReportResult(
         path,
         scores.name,
         path.stat().st_size,
         len(told),
         sum(one.pictures is not None for one in told),
-        without,
-        figures,
+        {s.slide_id: s.missing for s in told if s.shown and not s.pictures},
+        None if isinstance(scores, GivenModel) else scores.folder / FIGURES,
     )
 
 
-def _tested(scores: RunScores) -> list[Mapping[str, str]]:
-    """Return the rows of the slides kept apart, one a slide, in the order of ids."""
-    rows = [row for row in scores.rows.values() if row.get("split") == "test"]
+def _judged(
+    facts: ReportFacts,
+    scores: RunScores,
+    slides: Mapping[str, Mapping[str, str]],
+    card: Mapping[str, Any],
+) -> ReportFacts:
+    """Add what there is to say of a run of this study."""
+    folder, figures = scores.folder, scores.folder / FIGURES
+    seen = seen_in(folder / "predictions.csv", card["classes"])
+    left_out: dict[str, str] = {}
+    for part in parts_of(folder).values():
+        left_out |= left_out_of(part)
+    return replace(
+        facts,
+        headlines=headlines(seen) if seen else (),
+        notes=_notes(seen, facts.slides, card),
+        cohort=cohort_tables(slides, splits_of(folder), left_out),
+        judged=(
+            *(judged_plots(seen, figures) if seen else ()),
+            training_plot(trainings_of(folder), figures),
+        ),
+        comparison=(comparison_plot(scores.study, scores.name, seen, figures),),
+    )
+
+
+def _unlabelled(
+    facts: ReportFacts,
+    slides: Mapping[str, Mapping[str, str]],
+    card: Mapping[str, Any],
+) -> ReportFacts:
+    """Add what there is to say of slides that a model of elsewhere was shown."""
+    note = (
+        "Nobody has said here what these slides are: the model's word on them is shown, "
+        "and nothing is judged. How good it is stands in the report of its own study."
+    )
+    return replace(
+        facts,
+        notes=(note, *_referral_notes(card)),
+        cohort=cohort_tables(slides, {}, {}),
+        slides_caption="Slides of the study.",
+    )
+
+
+def _told_of(scores: RunScores) -> list[Mapping[str, str]]:
+    """Return the rows of the slides kept apart, in the order of ids; or of all."""
+    rows = list(scores.rows.values())
+    if not isinstance(scores, GivenModel):
+        rows = [row for row in rows if row.get("split") == "test"]
     return sorted(rows, key=lambda row: row["slide_id"])
-
-
-def _parts(folder: Path) -> dict[str, Path]:
-    """Return the folders of a run's folds by name, or its own."""
-    found = {}
-    for repeat in range(len(list(folder.glob("repeat_*"))) + 1):
-        for fold in range(
-            len(list(fold_folder(folder, repeat, 0).parent.glob("fold_*")))
-        ):
-            name = f"repeat {repeat}, fold {fold}" if repeat else f"fold {fold}"
-            found[name] = fold_folder(folder, repeat, fold)
-    return found or {"": folder}
-
-
-def _splits(folder: Path) -> dict[str, list[dict[str, str]]]:
-    return {
-        name: read_csv(place / "splits.csv", ("slide_id", "label", "split"))
-        for name, place in _parts(folder).items()
-        if (place / "splits.csv").is_file()
-    }
-
-
-def _trainings(folder: Path) -> dict[str, Path]:
-    """Return the folders of a run's trainings by name: of its folds and seeds."""
-    found = {}
-    for name, place in _parts(folder).items():
-        seeds = sorted(place.glob("seed_*"), key=lambda p: int(p.name.split("_")[1]))
-        for seed in seeds:
-            found[f"{name}, {seed.name}".strip(", ").replace("_", " ")] = seed
-        if not seeds:
-            found[name or "training"] = place
-    return found
-
-
-def _left_out(place: Path) -> dict[str, str]:
-    metrics = place / "metrics.json"
-    facts = store.read_json(metrics) if metrics.is_file() else {}
-    return dict(facts.get("left_out") or {}) if isinstance(facts, dict) else {}
 
 
 def _model_line(card: Mapping[str, Any], folder: Path) -> str:
@@ -207,7 +226,7 @@ def _model_line(card: Mapping[str, Any], folder: Path) -> str:
     parts = [f"Model {card['model']}"]
     if (members := card.get("members", 1)) > 1:
         parts.append(f"mean of {members} seeds")
-    if len(own := _parts(folder)) > 1:
+    if len(own := parts_of(folder)) > 1:
         parts.append(f"cross-validated in {len(own)} parts")
     parts.append(f"on features of {encoder.get('name', 'an unnamed encoder')}")
     return ", ".join(parts) + f"; classes {', '.join(card['classes'])}"
@@ -220,27 +239,28 @@ def _score(classes: Sequence[str]) -> str:
 
 
 def _notes(
-    seen: Seen | None, rows: Sequence[Mapping[str, str]], card: Mapping[str, Any]
+    seen: Seen | None, slides: Sequence[SlideEvidence], card: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """Say what should be known before figures are believed."""
     notes = []
-    if not rows:
-        notes.append("No slide was kept apart for test: nothing here is judged.")
+    if not slides:
+        notes.append("No slide was kept apart for test: nothing is judged.")
     elif seen is None:
         notes.append("No slide kept apart has a label and a patch: nothing is judged.")
-    bare = [row["slide_id"] for row in rows if row.get("status") == "no tissue"]
-    if bare:
+    if bare := [one.slide_id for one in slides if not one.probability]:
         notes.append(
-            f"{len(bare)} slides kept apart have no tissue and are counted in no figure "
+            f"Slides kept apart without tissue, counted in no figure: {len(bare)} "
             f"(first: {bare[0]})."
         )
+    return (*notes, *_referral_notes(card))
+
+
+def _referral_notes(card: Mapping[str, Any]) -> tuple[str, ...]:
     referral = card.get("referral") or {}
-    if None in (referral.get("limits") or []):
-        notes.append(
-            'Every slide is flagged "refer": validation has too few slides of a class '
-            f"to promise a coverage of {100 * (1 - referral['alpha']):g} %."
-        )
-    return tuple(notes)
+    if None not in (referral.get("limits") or []):
+        return ()
+    few = 'Every slide is flagged "refer": validation has too few slides of a class'
+    return (f"{few} to promise a coverage of {100 * (1 - referral['alpha']):g} %.",)
 
 
 def _slides_note(told: Sequence[SlideEvidence]) -> str:

@@ -76,7 +76,8 @@ def _roc(seen: Seen, folder: Path) -> Plot:
     if len(seen.occurring) > len(chosen) and not seen.two:
         caption += f" The first {len(chosen)} classes of {len(seen.occurring)}."
     svg = drawing.keep(plots.roc(curves), folder, "roc")
-    return Plot("roc", title, caption, svg, tuple(tables))
+    broad = len(curves) > 1
+    return Plot("roc", title, caption, svg, tuple(tables), broad=broad)
 
 
 def _drawn(band: RocBand) -> dict[str, object]:

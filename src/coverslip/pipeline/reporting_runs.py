@@ -81,10 +81,14 @@ def comparison_plot(study: Path, run: str, seen: Seen | None, folder: Path) -> P
         folder: Takes the files.
     """
     title = "Comparison of runs"
-    others = [name for name in run_names(study) if name != run]
+    done = run_names(study)
+    others = [name for name in done if name != run]
+    begun = {path.parent.name for path in (study / "runs").glob("*/config.json")}
+    unfinished = ", ".join(sorted(begun.difference(done)))
+    told = f" Not finished: {unfinished}." if unfinished else ""
     if not others:
         alone = () if seen is None else (_alone(run, seen),)
-        return Plot("comparison", title, "", "", alone, "The only finished run.")
+        return Plot("comparison", title, "", "", alone, f"The only finished run.{told}")
     places = [study / "runs" / name for name in (run, *sorted(others))]
     try:
         result, _ = compare_tables(places, folder, "test", places[0])
@@ -98,9 +102,10 @@ def comparison_plot(study: Path, run: str, seen: Seen | None, folder: Path) -> P
     return Plot(
         "comparison",
         title,
-        " ".join([caption, *(f"Note: {note}." for note in result.notes)]),
+        " ".join([caption, *(f"Note: {note}." for note in result.notes)]) + told,
         drawing.keep(figure, folder, "comparison"),
         (_compared(result),),
+        broad=True,
     )
 
 

@@ -49,26 +49,35 @@ def _of_row(row: Row, classes: Sequence[str], slide: Row) -> SlideEvidence:
         refer=row.get("refer", ""),
         patches=row.get("patches", ""),
         facts=_facts(row, slide),
+        audit=_audit(slide),
         missing=row.get("error") or slide.get("error") or status or "not predicted",
     )
 
 
 def _facts(row: Row, slide: Row) -> dict[str, str]:
-    """Return more about a slide, the scale audit among it, where it is known."""
-    size = "{width} × {height} px" if slide.get("width") else ""
+    """Return more about a slide, where it is known."""
+    size = f"{slide['width']} × {slide['height']} px" if slide.get("width") else ""
     told = {
         "case": row.get("case_id", ""),
         "fold": row.get("fold", ""),
         "spread over partitions": row.get("spread", ""),
         "patches": row.get("patches", ""),
         "tissue": f"{slide['tissue_mm2']} mm²" if slide.get("tissue_mm2") else "",
-        "size of level 0": size.format(**slide),
-        "level 0": _um(slide.get("mpp", "")),
-        "scale asked": _um(slide.get("mpp_asked", "")),
-        "scale read": _um(slide.get("mpp_read", "")),
-        "scale achieved": _um(slide.get("mpp_achieved", "")),
-        "resampled by": slide.get("resample", ""),
+        "size of level 0": size,
     }
+    return {name: text for name, text in told.items() if text}
+
+
+def _audit(slide: Row) -> dict[str, str]:
+    """Return how the scale was met, from the table of slides, where it is known."""
+    columns = {
+        "level 0": "mpp",
+        "asked": "mpp_asked",
+        "read": "mpp_read",
+        "achieved": "mpp_achieved",
+    }
+    told = {name: _um(slide.get(column, "")) for name, column in columns.items()}
+    told["resampled by"] = slide.get("resample", "")
     return {name: text for name, text in told.items() if text}
 
 
@@ -114,6 +123,10 @@ def with_pictures(
         shown: Top patches, and bottom ones, of a slide.
         quiet: Show no progress.
     """
+    known = store.Study(run.study).slides_csv.is_file()
+    if not known:
+        why = "the study has no table of slides: its features came from elsewhere"
+        return [_without(one, why) if one.slide_id in chosen else one for one in found]
     bar = tqdm(total=len(chosen), desc="report", unit="slide", disable=quiet)
     told = []
     with bar:
@@ -124,6 +137,10 @@ def with_pictures(
             else:
                 told.append(one)
     return told
+
+
+def _without(one: SlideEvidence, why: str) -> SlideEvidence:
+    return replace(one, shown=True, missing=why if one.probability else one.missing)
 
 
 def _pictured(run: RunScores, one: SlideEvidence, shown: int) -> SlideEvidence:
@@ -140,11 +157,20 @@ def _pictured(run: RunScores, one: SlideEvidence, shown: int) -> SlideEvidence:
                 scores.coords,
                 scores.scale,
                 outlines,
+                of_class=_shown_class(one, scores.card.classes),
                 shown=shown,
             )
     except (CoverslipError, OSError) as error:
         return replace(one, missing=_why(error))
-    return replace(one, pictures=pictures, facts=_audited(one, scores))
+    return replace(one, pictures=pictures, audit=_audit_of(scores))
+
+
+def _shown_class(one: SlideEvidence, classes: Sequence[str]) -> tuple[int, str]:
+    """Return the class whose patches are shown: of two the last, of more the decided."""
+    lower = [name.lower() for name in classes]
+    last = len(classes) == 2 or one.decided.lower() not in lower
+    number = len(classes) - 1 if last else lower.index(one.decided.lower())
+    return number, classes[number]
 
 
 def _why(error: Exception) -> str:
@@ -159,15 +185,14 @@ def _outlines(study: Path, slide_id: str) -> tuple[Polygon, ...]:
     return Tissue.load(path).outlines if path.is_file() else ()
 
 
-def _audited(one: SlideEvidence, scores: SlideScores) -> dict[str, str]:
-    """Return the facts with the scale audit of the patches themselves."""
+def _audit_of(scores: SlideScores) -> dict[str, str]:
+    """Return how the scale was met, as the patches themselves say."""
     scale = scores.scale
     return {
-        **one.facts,
         "level 0": _um(f"{scale.l0_mpp:g}"),
-        "scale asked": _um(f"{scale.asked_mpp:g}"),
-        "scale read": f"{_um(f'{scale.level_mpp:g}')}, level {scale.level}",
-        "scale achieved": _um(f"{scale.achieved_mpp:g}"),
+        "asked": _um(f"{scale.asked_mpp:g}"),
+        "read": f"{_um(f'{scale.level_mpp:g}')}, level {scale.level}",
+        "achieved": _um(f"{scale.achieved_mpp:g}"),
         "resampled by": f"{scale.resample:.4g}",
-        "side of a patch": f"{scale.size} px, {scale.l0_size:g} in level 0",
+        "side of a patch": f"{scale.size} px ({scale.l0_size:.6g} of level 0)",
     }

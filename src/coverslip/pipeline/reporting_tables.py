@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from coverslip import store
-from coverslip.errors import DataError
 from coverslip.learn.checkpoint import MODEL_FILE
 from coverslip.pipeline.provenance import versions_now
 from coverslip.show.report.facts import Table
@@ -294,20 +293,3 @@ def _leaves(tree: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
             text = _joined(value) if isinstance(value, list) else str(value)
             found.append((f"{before}{name}", text))
     return found
-
-
-def model_card(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the folder of a run's model and its card; with folds the first one's.
-
-    Raises:
-        DataError: There is no card.
-    """
-    places = [folder, *sorted(folder.glob("fold_*"))]
-    for place in places:
-        if (place / "model.json").is_file():
-            card = store.read_json(place / "model.json")
-            if isinstance(card, dict) and {"model", "classes", "partitions"} <= set(
-                card
-            ):
-                return place, card
-    raise DataError(f"{folder}: no model.json in it: train the run again")

@@ -32,6 +32,7 @@ class Plot:
         svg: The drawing, ready to stand in a page; empty where there is none.
         tables: Its numbers.
         missing: Why there is no drawing.
+        broad: It needs the whole width.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Plot:
     svg: str = ""
     tables: tuple[Table, ...] = ()
     missing: str = ""
+    broad: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class PatchPicture:
         px_box: Left, top and side on the thumbnail.
         l0_xy: Its level-0 corner.
         attention_rank: Share of the other patches with less attention.
-        probability: Of the last class.
+        probability: Of the class that is shown.
     """
 
     name: str
@@ -82,6 +84,7 @@ class SlidePictures:
         outlines: The tissue as the path of an SVG, in pixels of the thumbnail.
         attention: Data URI of the layer of attention, by rank.
         probability: Data URI of the layer of probability.
+        shown_class: The class that patch probabilities are of.
         bar: Length of the scale bar in pixels, and its label.
         top: The patches with the highest attention, the highest first.
         bottom: Those with the lowest, the lowest first.
@@ -92,6 +95,7 @@ class SlidePictures:
     outlines: str
     attention: str
     probability: str
+    shown_class: str
     bar: tuple[float, str]
     top: tuple[PatchPicture, ...]
     bottom: tuple[PatchPicture, ...]
@@ -112,7 +116,8 @@ class SlideEvidence:
         threshold: What it was held against.
         refer: `yes`, `no`, or empty where the model has no limits.
         patches: How many.
-        facts: More of it by name, the scale audit among them.
+        facts: More of it by name.
+        audit: The scale asked, read and achieved, by name.
         pictures: None where there are none.
         missing: Why there are none.
         shown: The slide has a section of its own.
@@ -129,6 +134,7 @@ class SlideEvidence:
     refer: str = ""
     patches: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
+    audit: Mapping[str, str] = field(default_factory=dict)
     pictures: SlidePictures | None = None
     missing: str = ""
     shown: bool = False
@@ -149,6 +155,7 @@ class ReportFacts:
         judged: Figures on how good the run is.
         comparison: Runs beside each other.
         slides: The slides it was judged on.
+        slides_caption: What these slides are.
         slides_note: Which of them have pictures, and why these.
         provenance: Tables of versions, parameters and the like.
         commands: What made the run, and this report.
@@ -164,6 +171,7 @@ class ReportFacts:
     judged: tuple[Plot, ...] = ()
     comparison: tuple[Plot, ...] = ()
     slides: tuple[SlideEvidence, ...] = ()
+    slides_caption: str = "Slides kept apart."
     slides_note: str = ""
     provenance: tuple[Table, ...] = ()
     commands: tuple[tuple[str, str], ...] = ()

@@ -17,13 +17,8 @@ LEAST_MARK = 9.0
 """Side of a patch's frame on the thumbnail in pixels, at least: it must be seen."""
 
 
-def page(facts: ReportFacts, patch_class: str = "") -> str:
-    """Return a report as HTML.
-
-    Args:
-        facts: What it shows.
-        patch_class: The class that patch probabilities are of.
-    """
+def page(facts: ReportFacts) -> str:
+    """Return a report as HTML."""
     made = Environment(
         loader=PackageLoader("coverslip.show.report", "templates"),
         autoescape=True,
@@ -33,7 +28,6 @@ def page(facts: ReportFacts, patch_class: str = "") -> str:
     folder = files("coverslip.show.report") / "templates"
     return made.get_template("page.html").render(
         facts=facts,
-        patch_class=patch_class,
         version=__version__,
         style=(folder / "style.css").read_text(encoding="utf-8"),
         script=(folder / "sort.js").read_text(encoding="utf-8"),

@@ -41,6 +41,7 @@ def picture_slide(
     scale: Scale,
     outlines: Sequence[Polygon],
     *,
+    of_class: tuple[int, str],
     shown: int = 6,
 ) -> SlidePictures:
     """Make the pictures of a slide.
@@ -51,6 +52,7 @@ def picture_slide(
         coords: (n, 2) level-0 corners, in the prediction's order.
         scale: How its patches are read.
         outlines: Its tissue, in level-0 pixels.
+        of_class: Number and name of the class whose patch probabilities are shown.
         shown: How many of the top patches, and of the bottom ones, at most.
 
     Raises:
@@ -59,7 +61,7 @@ def picture_slide(
     picture, bounds = _thumbnail(slide)
     px_size = (picture.shape[1], picture.shape[0])
     ranks = rank(prediction.attention)
-    chances = prediction.patch_probabilities[:, -1].astype(np.float64)
+    chances = prediction.patch_probabilities[:, of_class[0]].astype(np.float64)
     order = (-prediction.attention).argsort(kind="stable")
     count = min(shown, -(-len(order) // 2))
     frame = _Frame(bounds, px_size)
@@ -89,6 +91,7 @@ def picture_slide(
         probability=layer_uri(
             paint(coords, chances, scale.l0_size, bounds, px_size), PROBABILITY
         ),
+        shown_class=of_class[1],
         bar=(length / px_um, label),
         top=patches(order[:count], "T"),
         bottom=patches(order[::-1][: min(count, len(order) - count)], "B"),
