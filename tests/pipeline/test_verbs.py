@@ -19,7 +19,10 @@ def test_the_study_is_laid_out_as_documented(finished, cohort):
     ids = sorted(path.stem for path in cohort.slides.iterdir())
     tested = [k for k, r in predictions(finished).items() if r["split"] == "test"]
     run = ("config.json", "log.csv", "metrics.json", "model.json", "model.safetensors")
-    figures = ("reliability_test.png", "roc_test.png", "roc_val.png", "training.png")
+    run += ("predictions.csv", "splits.csv", "provenance.json", "report.html")
+    figures = ["reliability_test.png", "roc_test.png", "roc_val.png", "training.png"]
+    for name in ("roc", "calibration", "confusion", "classes", "training_curves"):
+        figures += [f"{name}.svg", f"{name}.png"]
     expected = {
         "slides.csv",
         *(f"tissue/{i}.geojson" for i in ids),
@@ -27,7 +30,7 @@ def test_the_study_is_laid_out_as_documented(finished, cohort):
         *(f"{PATCHING}/patches/{i}_patches.h5" for i in ids),
         f"{PATCHING}/features_fake/prepare.json",
         *(f"{PATCHING}/features_fake/{i}.h5" for i in ids),
-        *(f"runs/dmia/{name}" for name in (*run, "predictions.csv", "splits.csv")),
+        *(f"runs/dmia/{name}" for name in run),
         *(f"runs/dmia/figures/{name}" for name in figures),
         *(f"heatmaps/{i}{end}" for i in tested for end in (".csv", ".png")),
         *(f"heatmaps/{i}_patches.png" for i in tested),

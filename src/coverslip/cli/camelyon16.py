@@ -17,6 +17,7 @@ from coverslip.cli.prepare import (
     report,
     tissue_options,
 )
+from coverslip.cli.telling import command_line
 from coverslip.cohorts.camelyon16.layout import take_stock
 from coverslip.cohorts.camelyon16.miniature import paint_miniature
 from coverslip.pipeline import camelyon16 as pipeline
@@ -73,6 +74,7 @@ def camelyon16(
         tensorboard=given["tensorboard"],
         quiet=given["quiet"],
         engine=engine_from(out, given),
+        command=command_line(),
     )
     result = pipeline.camelyon16(folder, preparation_from(out, given), options, plan)
     click.echo(result.story())

@@ -62,6 +62,7 @@ def _roc(seen: Seen, folder: Path) -> Plot:
                 else f"{name}: AUC {area.value:.3f}",
                 **_drawn(band),
                 "others": [_curve(fold, c) for fold in seen.folds if _both(fold, c)],
+                "decided": "at the threshold" if seen.two else "as decided",
                 "point": (said[~positive].mean(), said[positive].mean()),
             }
         )
@@ -164,7 +165,7 @@ def _calibration(seen: Seen, folder: Path) -> Plot:
                     "95 % interval",
                 ),
                 tuple(rows),
-                frozenset({2, 3, 4, 5}),
+                frozenset(range(1, 6)),
             ),
         ),
     )

@@ -22,6 +22,7 @@ def texts(figure):
 def curve(**more):
     """Return a curve of three points."""
     line = {"x": [0, 0.2, 1], "y": [0, 0.8, 1], "point": (0.2, 0.8), "title": "tumor"}
+    line["decided"] = "at the threshold"
     band = {"grid": [0, 0.5, 1], "low": [0, 0.3, 0.6], "high": [0.5, 0.9, 1]}
     return {**line, **band, **more}
 

@@ -52,7 +52,7 @@ _STYLE: Any = {
     "ytick.color": INK,
     "svg.fonttype": "none",
     "svg.hashsalt": "coverslip",
-    "figure.dpi": 150,
+    "figure.dpi": 300,
 }
 
 

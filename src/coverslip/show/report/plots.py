@@ -1,5 +1,6 @@
 """The figures of a report, from plain arrays and rows: nothing here knows who judged."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ def roc(curves: Sequence[Mapping[str, object]]) -> Figure:
     Args:
         curves: Of each: `title`; `x` and `y` (P,) of the curve; `grid`, `low`, `high`
             (Q,) of the band; `others`, curves [(x, y)] of the folds; `point`, where the
-            decisions lie, or None.
+            decisions lie, or None, and `decided`, what it is called.
     """
     columns = min(ACROSS, len(curves))
     rows = -(-len(curves) // columns)
@@ -46,7 +47,7 @@ def _roc_panel(axis: Axes, curve: Mapping[str, object]) -> None:
     axis.step(curve["x"], curve["y"], where="post", color=MAIN, label="ROC")  # type: ignore[arg-type] # arrays
     if curve.get("point") is not None:
         x, y = curve["point"]  # type: ignore[misc] # a pair
-        axis.plot(x, y, "o", color=SECOND, ms=6, label="at the threshold", zorder=3)
+        axis.plot(x, y, "o", color=SECOND, ms=6, label=str(curve["decided"]), zorder=3)
     axis.set(
         xlabel="1 - specificity",
         ylabel="sensitivity",
@@ -264,7 +265,7 @@ def loss_name(column: str) -> str:
     """Return what a column of a training's log is called."""
     if column == "val_loss":
         return "validation"
-    return column.removeprefix("loss_").replace("_", " ")
+    return re.sub(r"_|(?<=tier)(?=\d)", " ", column.removeprefix("loss_"))
 
 
 def short(name: str, most: int = 18) -> str:
