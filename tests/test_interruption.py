@@ -133,7 +133,8 @@ def test_killed_or_interrupted_at_any_time(killer, whole, seconds, sent):
 
 def test_killed_while_heatmaps_are_drawn(killer, cohort, finished, tmp_path):
     """A slide whose pictures were not finished is drawn again; a finished one is not."""
-    study = shutil.copytree(finished, tmp_path / "study")
+    place = tmp_path / finished.parent.name / "study"  # which the report names
+    study = shutil.copytree(finished, place)
     shutil.rmtree(study / "heatmaps")
     again = run_arguments(cohort, study, "--quiet", "--workers", 1)
     code, _ = killer.call(again, "maps", replace=4, moved=True)

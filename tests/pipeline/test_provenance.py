@@ -7,13 +7,16 @@ from coverslip.pipeline.provenance import note_provenance, read_provenance
 from coverslip.store import read_json
 
 
-def test_commands_are_remembered_in_order_and_once(tmp_path):
-    """A command that goes on is not told twice; another one is added."""
-    for command in ("coverslip train a", "coverslip train a", "coverslip run b", ""):
-        note_provenance(tmp_path, command, {"folds": 2})
+def test_what_made_a_run_is_remembered_and_what_made_it_grow(tmp_path):
+    """To ask for what is there adds nothing; more repeats are another command."""
+    note_provenance(tmp_path, "coverslip train a", {"folds": 2, "repeats": 1})
+    before = (tmp_path / "provenance.json").stat().st_mtime_ns
+    note_provenance(tmp_path, "coverslip run b", {"folds": 2, "repeats": 1})
+    assert (tmp_path / "provenance.json").stat().st_mtime_ns == before
+    note_provenance(tmp_path, "coverslip train c", {"folds": 2, "repeats": 3})
     found = read_provenance(tmp_path)
-    assert found["commands"] == ["coverslip train a", "coverslip run b"]
-    assert found["folds"] == 2
+    assert found["commands"] == ["coverslip train a", "coverslip train c"]
+    assert found["repeats"] == 3
     assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
 
 

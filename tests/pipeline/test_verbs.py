@@ -101,7 +101,7 @@ def test_pictures_can_be_opened_and_their_tables_fit(finished):
 
 def test_the_same_command_again_does_nothing(cli, finished, cohort, tmp_path):
     """Every stage finds its work done: no file is touched, and the words are the same."""
-    study = tmp_path / "study"
+    study = tmp_path / finished.parent.name / "study"  # which the report names
     shutil.copytree(finished, study)
     before = files(study)
     ran = cli(*run_arguments(cohort, study, "--quiet"))
@@ -195,7 +195,7 @@ def test_a_heatmap_of_an_unknown_slide_is_refused(cli, finished, tmp_path):
 
 
 def test_stages_one_by_one_make_what_run_makes(cli, cohort, finished, tmp_path):
-    """`tissue`, `patches`, `features`, `train`: the same study, without heatmaps."""
+    """`tissue`, `patches`, `features`, `train`, `report`: the same, without heatmaps."""
     study = tmp_path / "study"
     for stage, status in (
         ("tissue", "tissue"),
@@ -214,6 +214,7 @@ def test_stages_one_by_one_make_what_run_makes(cli, cohort, finished, tmp_path):
         assert {r["status"] for r in rows(study / "slides.csv").values()} == {status}
     ran = cli("train", study, "--labels", cohort.labels, *LEARN, "--quiet")
     assert ran.code == 0
+    assert cli("report", study, "--quiet").code == 0
     for path in finished.rglob("*"):
         if path.is_file() and "heatmaps" not in path.parts:
             assert same(study / path.relative_to(finished), path), path

@@ -91,6 +91,8 @@ def gather(
     card: ModelCard,
     preparation: Preparation,
     only: Sequence[str] = (),
+    *,
+    tell: bool = True,
 ) -> list[Source]:
     """Find, and where needed make, the features of the slides that are to be predicted.
 
@@ -100,6 +102,7 @@ def gather(
         card: The model's.
         preparation: For raw slides: how they are prepared, and the study for that.
         only: Slide ids to take; all when empty.
+        tell: Print what cannot be predicted.
 
     Raises:
         DataError: Nothing was found, or an id is not among it.
@@ -113,7 +116,7 @@ def gather(
         made = [source for source in made if source.slide_id in only]
         slides = {k: path for k, path in slides.items() if k in only}
     for source in made:
-        if source.error:
+        if source.error and tell:
             tell_failure(source.error)
     if slides:
         ready = preparation_for(card, preparation.out, preparation)

@@ -19,14 +19,19 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "openslide-python", "matp
 
 
 def note_provenance(folder: Path, command: str, plan: store.Facts) -> None:
-    """Write how a run came about; what was known of its first beginning stays.
+    """Write how a run came about, once it is done.
+
+    What is written stays, but for a run that has grown by repeats or seeds: then the
+    command that made it grow is added. To ask for a finished run again changes nothing.
 
     Args:
         folder: The run's.
-        command: The command line; it is added to those that were given before.
+        command: The command line; empty from Python.
         plan: Labels and split, JSON-ready.
     """
     before = read_provenance(folder)
+    if before and all(before.get(name) == plan.get(name) for name in _GROWING):
+        return
     commands = [*before.get("commands", []), *([command] if command else [])]
     facts = {
         "commands": list(dict.fromkeys(commands)),
@@ -34,6 +39,9 @@ def note_provenance(folder: Path, command: str, plan: store.Facts) -> None:
         "versions": before.get("versions") or versions_now(),
     }
     store.write_json(folder / PROVENANCE, facts)
+
+
+_GROWING = ("folds", "repeats", "seeds")
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:

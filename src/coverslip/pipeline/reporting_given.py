@@ -40,7 +40,8 @@ class GivenModel(RunScores):
     def rows(self) -> Mapping[str, Mapping[str, str]]:
         """What the model says of each slide, as rows of a table of predictions."""
         model, card = open_model(self.place, self.device)
-        sources = gather([self.study], card, Preparation(self.study, quiet=True))
+        preparation = Preparation(self.study, quiet=True)
+        sources = gather([self.study], card, preparation, tell=False)
         predicted = predict_sources(model, card, sources, quiet=True)
         made = prediction_rows(card, [(source, said) for source, _, said in predicted])
         texts = ({k.lower(): _text(v) for k, v in row.items()} for row in made)

@@ -147,9 +147,6 @@ def train_models(
         _Run.laid_out(store.Study(study).run(name), options, cohort, plan)
         for name, options in zip(names, models, strict=True)
     ]
-    for run in runs:
-        told = {"labels": None if labels is None else str(labels), **plan.facts()}
-        note_provenance(run.folder, plan.command, told)
     prepared = source.features / PREPARED
     trainings = Trainings(
         source,
@@ -160,7 +157,11 @@ def train_models(
     )
     jobs = [job for run in runs for job in run.jobs]
     done = iter(trainings.do(jobs, cohort, plan.engine))
-    return [run.result([next(done) for _ in run.jobs], cohort) for run in runs]
+    results = [run.result([next(done) for _ in run.jobs], cohort) for run in runs]
+    told = {"labels": None if labels is None else str(labels), **plan.facts()}
+    for run in runs:
+        note_provenance(run.folder, plan.command, told)
+    return results
 
 
 @dataclass(frozen=True)

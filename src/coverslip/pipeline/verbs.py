@@ -231,19 +231,16 @@ def run(
             tested,
             annotations=annotations,
         ).pictures
-    return RunResult(table, trained, drawn, _reported(preparation, trained, plan))
+    return RunResult(table, trained, drawn, _reported(preparation, trained))
 
 
-def _reported(
-    preparation: Preparation, trained: TrainResult, plan: TrainPlan
-) -> ReportResult | None:
+def _reported(preparation: Preparation, trained: TrainResult) -> ReportResult | None:
     """Write the report of a run that is done; what is wrong with it is told only."""
     try:
         return report(
             preparation.out,
             trained.folder.name,
             device=preparation.options.features.device,
-            command=plan.command,
             quiet=preparation.quiet,
         )
     except (DataError, SlideError, MismatchError) as error:
