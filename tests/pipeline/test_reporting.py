@@ -214,6 +214,8 @@ def test_of_folds_every_slide_is_judged_by_the_model_that_did_not_learn_it(
     assert "cross-validated in 2 parts" in words
     assert "Slides by fold and subset" in words
     assert "each of 2 folds" in words
+    for fold in ("fold 0", "fold 1"):  # the hash of each one's weights
+        assert re.search(rf"sha256 of the model {fold} [0-9a-f]{{64}}", words)
 
 
 @pytest.mark.usefixtures("quick")

@@ -136,7 +136,7 @@ def report(
     if out is not None and out.is_dir():
         raise OptionError(f"{out}: a folder: name the file, such as {out / REPORT}")
     scores = open_scores(study, run, device)
-    place, card = model_card(scores.folder)
+    card = model_card(scores.folder)
     rows, slides = _told_of(scores), slide_rows(study)
     listed = evidence(rows, card["classes"], slides)
     chosen = choose(listed, None if options.all else options.slides)
@@ -150,7 +150,7 @@ def report(
         score=_score(card["classes"]),
         slides=tuple(told),
         slides_note=_slides_note(told),
-        provenance=provenance_tables(card, place, made),
+        provenance=provenance_tables(card, parts_of(scores.folder), made),
         commands=_commands(made, command),
     )
     if isinstance(scores, GivenModel):

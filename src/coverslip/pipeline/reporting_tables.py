@@ -192,18 +192,18 @@ def _left_out_table(missing: Mapping[str, str]) -> Table:
 
 
 def provenance_tables(
-    card: Mapping[str, Any], model: Path, made: Mapping[str, Any]
+    card: Mapping[str, Any], models: Mapping[str, Path], made: Mapping[str, Any]
 ) -> tuple[Table, ...]:
     """Return tables of versions, weights, seeds and parameters.
 
     Args:
         card: `model.json` of the run.
-        model: The folder that holds it.
+        models: Folders of the run's models, by name of the part.
         made: `provenance.json` of the run; empty where there is none.
     """
     return (
         _versions(card, made),
-        _weights(card, model),
+        _weights(card, models),
         _seeds(card, made),
         _parameters("Parameters of training", _trained(card)),
         _parameters(
@@ -222,7 +222,7 @@ def _versions(card: Mapping[str, Any], made: Mapping[str, Any]) -> Table:
     return Table("Versions", ("of", "when trained", "of this report"), rows)
 
 
-def _weights(card: Mapping[str, Any], model: Path) -> Table:
+def _weights(card: Mapping[str, Any], models: Mapping[str, Path]) -> Table:
     features = card.get("features") or {}
     encoder = features.get("encoder") or {}
     rows = [(f"encoder: {name}", str(value)) for name, value in sorted(encoder.items())]
@@ -230,9 +230,11 @@ def _weights(card: Mapping[str, Any], model: Path) -> Table:
         (f"patching: {name}", str(value))
         for name, value in sorted((features.get("patching") or {}).items())
     ]
-    file = model / MODEL_FILE
-    if file.is_file():
-        rows.append(("sha256 of the model's file", sha256(file)))
+    rows += [
+        (f"sha256 of the model {name}".rstrip(), sha256(place / MODEL_FILE))
+        for name, place in models.items()
+        if (place / MODEL_FILE).is_file()
+    ]
     return Table("Weights", ("of", "value"), tuple(rows))
 
 

@@ -9,8 +9,8 @@ from coverslip.pipeline.folds import fold_folder
 from coverslip.tables import read_csv
 
 
-def model_card(folder: Path) -> tuple[Path, dict[str, Any]]:
-    """Return the folder of a run's model and its card; with folds the first one's.
+def model_card(folder: Path) -> dict[str, Any]:
+    """Return the card of a run's model; with folds the first one's.
 
     Raises:
         DataError: There is no card.
@@ -22,7 +22,7 @@ def model_card(folder: Path) -> tuple[Path, dict[str, Any]]:
             if isinstance(card, dict) and {"model", "classes", "partitions"} <= set(
                 card
             ):
-                return place, card
+                return card
     raise DataError(f"{folder}: no model.json in it: train the run again")
 
 
