@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from coverslip.pipeline.planning import plan as plan
     from coverslip.pipeline.preparation import Preparation as Preparation
     from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
+    from coverslip.pipeline.reporting import ReportOptions as ReportOptions
     from coverslip.pipeline.truth import Truth as Truth
     from coverslip.pipeline.verbs import TrainPlan as TrainPlan
     from coverslip.pipeline.verbs import compare as compare
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from coverslip.pipeline.verbs import heatmap as heatmap
     from coverslip.pipeline.verbs import patches as patches
     from coverslip.pipeline.verbs import predict as predict
+    from coverslip.pipeline.verbs import report as report
     from coverslip.pipeline.verbs import run as run
     from coverslip.pipeline.verbs import tissue as tissue
     from coverslip.pipeline.verbs import train as train
@@ -73,6 +75,7 @@ _HOME = {
     "coverslip.pipeline.localising": ["FrocOptions", "froc"],
     "coverslip.pipeline.planning": ["plan"],
     "coverslip.pipeline.preparation": ["Preparation", "PrepareOptions"],
+    "coverslip.pipeline.reporting": ["ReportOptions"],
     "coverslip.pipeline.verbs": [
         "TrainPlan",
         "compare",
@@ -81,6 +84,7 @@ _HOME = {
         "heatmap",
         "patches",
         "predict",
+        "report",
         "run",
         "tissue",
         "train",

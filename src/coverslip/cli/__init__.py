@@ -39,6 +39,10 @@ COMMANDS = {
         "coverslip.cli.export",
         "Write a run's word for QuPath, ASAP and slide readers.",
     ),
+    "report": (
+        "coverslip.cli.report",
+        "Write a run as one HTML file that can be mailed.",
+    ),
     "froc": ("coverslip.cli.froc", "Judge how many lesions a model finds on slides."),
     "camelyon16": (
         "coverslip.cli.camelyon16",
@@ -95,8 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from coverslip.cli.completion import complete
 
         sys.exit(complete())
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        sys.exit(cli.main(arguments, prog_name="coverslip", standalone_mode=False) or 0)
+        left = cli.main(words, prog_name="coverslip", standalone_mode=False, obj=words)
+        sys.exit(left or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -21,6 +21,7 @@ from coverslip.pipeline.following import followed_whole
 from coverslip.pipeline.judging import Judged, evaluate_run
 from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.preparation import PREPARED
+from coverslip.pipeline.provenance import note_provenance
 from coverslip.pipeline.seeds import Trained, seeded
 from coverslip.pipeline.trackers.hook import Tracking, check_trackers
 from coverslip.pipeline.train_plan import TrainPlan
@@ -113,6 +114,8 @@ def train_models(
     for options, result in zip(models, results, strict=True):
         table = resolved_training(study, source, options, plan)
         keep_resolved(result.folder, plan.command, table)
+        told = {"labels": None if labels is None else str(labels), **plan.facts()}
+        note_provenance(result.folder, plan.typed, told)
     return results
 
 
