@@ -34,6 +34,11 @@ COMMANDS = {
         "coverslip.cli.camelyon16",
         "CAMELYON16 from its folder to slide AUC and lesion FROC.",
     ),
+    "convert": (
+        "coverslip.cli.convert",
+        "Features from and to CLAM, TRIDENT, STAMP, torchmil, pickles.",
+    ),
+    "validate": ("coverslip.cli.validate", "Say what a folder is and what is wrong."),
     "doctor": ("coverslip.cli.doctor", "Check this installation, and say what to do."),
 }
 """Module and one line of help, in the order they are listed."""

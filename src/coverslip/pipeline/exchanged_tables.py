@@ -1,0 +1,196 @@
+"""Labels and splits that go along with features into another format."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from coverslip.errors import DataError
+from coverslip.interop.clam_tables import (
+    DATASET,
+    SPLITS,
+    read_clam_splits,
+    write_clam_tables,
+)
+from coverslip.interop.stamp_tables import (
+    CLINI,
+    SLIDES,
+    read_stamp_tables,
+    write_stamp_tables,
+)
+from coverslip.interop.torchmil import LABELS, read_array, write_array
+from coverslip.learn.labels import Labels, Row, class_order, join, join_key, read_labels
+from coverslip.learn.split_files import write_splits
+from coverslip.learn.splits import Split
+from coverslip.pipeline.scoring import run_names
+from coverslip.tables import write_csv
+
+OWN_LABELS, OWN_SPLITS = "labels.csv", "splits.csv"
+"""Tables beside features, where a format has none of its own."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Where labels and splits are to be found.
+
+    Attributes:
+        labels: CSV `slide_id,label`; of STAMP the table of patients.
+        slide_table: STAMP's table of slides.
+        target: Column of the label in STAMP's table of patients.
+        splits: A file of splits, or CLAM's folder of them.
+        run: The run of a study whose labels and splits go along; the latest when not
+            given.
+    """
+
+    labels: Path | None = None
+    slide_table: Path | None = None
+    target: str | None = None
+    splits: Path | None = None
+    run: str | None = None
+
+
+def bring_tables(
+    source: Path,
+    kind: str,
+    out: Path,
+    to: str,
+    *,
+    tables: Tables,
+    slides: Sequence[str],
+) -> tuple[list[Path], list[str]]:
+    """Write the labels and splits of some slides as a format has them.
+
+    Args:
+        source: The folder that is converted.
+        kind: Its format.
+        out: The folder that is written.
+        to: Its format.
+        tables: What the user names; what is missing is looked for in the source.
+        slides: The slides that were converted.
+
+    Returns:
+        The tables, and notes.
+
+    Raises:
+        LabelError: A table that was named cannot be read, or labels none of the slides.
+    """
+    rows, splits = _gather(source, kind, tables)
+    if not rows:
+        return [], ["no labels went along: name a table with --labels"]
+    labels = Labels(str(tables.labels or source), {r.slide_id: r for r in rows}, ())
+    rows = sorted(join(labels, slides).matched.values(), key=lambda row: row.slide_id)
+    ids = {join_key(row.slide_id): row.slide_id for row in rows}
+    placed: list[Split] = [
+        {ids[join_key(k)]: s for k, s in split.items() if join_key(k) in ids}
+        for split in splits
+    ]
+    if to == "clam":
+        return write_clam_tables(out, rows, placed), _ids_like_numbers(rows)
+    if to == "stamp":
+        written, torn = write_stamp_tables(out, rows)
+        notes = (
+            ["STAMP draws its own splits: those of SOURCE stay behind"]
+            if splits
+            else []
+        )
+        notes += (
+            [f"patients with several labels left out: {', '.join(torn)}"]
+            if torn
+            else []
+        )
+        return written, notes
+    return _write_own(out, rows, placed, arrays=to == "torchmil"), []
+
+
+def _gather(source: Path, kind: str, tables: Tables) -> tuple[list[Row], list[Split]]:
+    """Return the labels and splits that were named, or else what the source holds."""
+    rows, splits = _in_source(source, kind, tables)
+    if tables.labels is not None:
+        if tables.slide_table is not None:
+            rows = read_stamp_tables(tables.labels, tables.slide_table, tables.target)
+        else:
+            rows = list(read_labels(tables.labels).rows.values())
+    if tables.splits is not None:
+        splits = read_clam_splits(tables.splits, rows) if rows else []
+    return rows, splits
+
+
+def _in_source(
+    source: Path, kind: str, tables: Tables
+) -> tuple[list[Row], list[Split]]:
+    if kind == "study" and (found := _of_run(source, tables.run)):
+        return found
+    if kind == "stamp" and (source / CLINI).exists() and (source / SLIDES).exists():
+        return read_stamp_tables(source / CLINI, source / SLIDES, tables.target), []
+    labels = source / (DATASET if kind == "clam" else OWN_LABELS)
+    if not labels.exists():
+        return (_of_arrays(source / LABELS), []) if kind == "torchmil" else ([], [])
+    rows = list(read_labels(labels).rows.values())
+    splits = source / (SPLITS if kind == "clam" else OWN_SPLITS)
+    return rows, read_clam_splits(splits, rows) if splits.exists() else []
+
+
+def _of_run(study: Path, name: str | None) -> tuple[list[Row], list[Split]] | None:
+    """Return the labels and splits of a run, of a cross-validated one those of its folds.
+
+    Raises:
+        DataError: There is no such run.
+    """
+    try:
+        names = run_names(study)
+    except DataError:
+        if name is not None:
+            raise
+        return None
+    if name is not None and name not in names:
+        raise DataError(
+            f"{study / 'runs' / name}: no finished run: choose from {names}"
+        )
+    folder = study / "runs" / (name or names[-1])
+    own = folder / "splits.csv"
+    folds = sorted(
+        folder.glob("fold_*/splits.csv"), key=lambda p: int(p.parent.name[5:])
+    )
+    files = [own] if own.exists() else folds
+    if not files:
+        return None
+    rows = list(read_labels(files[0]).rows.values())
+    return rows, [read_clam_splits(path, rows)[0] for path in files]
+
+
+def _of_arrays(folder: Path) -> list[Row]:
+    """Return the labels of torchmil's arrays: numbers of classes."""
+    arrays = {path.stem: read_array(path) for path in sorted(folder.glob("*.npy"))}
+    return [
+        Row(name, f"{array.ravel()[0]:g}", name)
+        for name, array in arrays.items()
+        if array.size
+    ]
+
+
+def _write_own(
+    out: Path, rows: Sequence[Row], splits: Sequence[Split], *, arrays: bool
+) -> list[Path]:
+    labels = out / OWN_LABELS
+    cells = (
+        {"slide_id": r.slide_id, "case_id": r.case_id, "label": r.label} for r in rows
+    )
+    write_csv(labels, ["slide_id", "case_id", "label"], cells)
+    written = [labels]
+    if splits:
+        write_splits(out / OWN_SPLITS, splits, rows)
+        written.append(out / OWN_SPLITS)
+    if arrays:
+        classes = class_order(row.label for row in rows)
+        for row in rows:
+            number = np.array([classes.index(row.label)], np.int64)
+            write_array(out / LABELS / f"{row.slide_id}.npy", number)
+    return written
+
+
+def _ids_like_numbers(rows: Sequence[Row]) -> list[str]:
+    if not all(row.slide_id.isdigit() for row in rows):
+        return []
+    told = "all slide ids are numbers, and CLAM reads numbers without leading zeros"
+    return [told]
