@@ -246,8 +246,8 @@ def write_stamp(folder, slides):
         max_workers=1,
         device="cpu",
         default_slide_mpp=None,
-        brightness_cutoff=None,
-        canny_cutoff=None,
+        brightness_cutoff=240,
+        canny_cutoff=1e-5,
         generate_hash=True,
     )
     where = next(path for path in folder.iterdir() if path.is_dir())

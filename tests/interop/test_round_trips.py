@@ -49,6 +49,12 @@ def test_a_study_comes_back_as_it_was(finished, tmp_path, other):
     back = convert(tmp_path / "there", tmp_path / "back", "study")
     assert set(back.rows.values()) == {"ok"}
     assert same_study(finished, tmp_path / "back") == 10
+    told = rows(finished / "runs/dmia/splits.csv")
+    assert rows(tmp_path / "back/splits.csv") == told
+    labels = rows(tmp_path / "back/labels.csv")
+    assert {k: row["label"] for k, row in labels.items()} == {
+        k: row["label"] for k, row in told.items()
+    }
 
 
 def same_study(one, other):

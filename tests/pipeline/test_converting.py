@@ -158,6 +158,22 @@ def test_labels_and_folds_go_to_clam_and_come_back(job, tmp_path):
     assert (back["b"]["fold_0"], back["b"]["fold_1"]) == ("val", "train")
 
 
+def test_labels_of_somebody_else_are_not_written_over(job, tmp_path):
+    """A table that no conversion wrote stays; one that did is written anew."""
+    labels = tmp_path / "labels.csv"
+    labels.write_text("slide_id,label\na,normal\nb,tumor\n")
+    named = Tables(labels=labels)
+    convert(job, tmp_path / "first", "study", tables=named)
+    labels.write_text("slide_id,label\na,tumor\nb,normal\n")
+    convert(job, tmp_path / "first", "study", tables=named)
+    assert rows(tmp_path / "first/labels.csv")["a"]["label"] == "tumor"
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second/labels.csv").write_text("precious")
+    done = convert(job, tmp_path / "second", "study", tables=named)
+    assert (tmp_path / "second/labels.csv").read_text() == "precious"
+    assert any("is there already" in note for note in done.notes)
+
+
 def test_a_patient_with_two_labels_is_left_out_of_stamps_tables(job, tmp_path):
     """STAMP labels patients: the one that is torn is named."""
     labels = tmp_path / "labels.csv"

@@ -1,7 +1,7 @@
 """What was converted already, so that the same call goes on where it stopped."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,13 @@ class Journal:
         path: The file.
         name: The set that is written now.
         sets: Of each, how it was asked for, and its slides.
+        tables: Tables that conversions wrote there.
     """
 
     path: Path
     name: str
     sets: dict[str, Any]
+    tables: list[str] = field(default_factory=list)
     written: float = 0.0
 
     @classmethod
@@ -38,11 +40,12 @@ class Journal:
             ParametersDifferError: The set was converted otherwise.
         """
         path = out / JOURNAL
-        sets = store.read_json(path)["sets"] if path.exists() else {}
+        told = store.read_json(path) if path.exists() else {}
+        sets = told.get("sets", {})
         if name in sets:
             store.check_same(path, sets[name]["made_with"], asked)
         sets.setdefault(name, {"made_with": asked, "slides": {}})
-        return cls(path, name, sets)
+        return cls(path, name, sets, told.get("tables", []))
 
     @property
     def slides(self) -> dict[str, Any]:
@@ -66,7 +69,8 @@ class Journal:
 
     def write(self) -> None:
         """Write the journal."""
-        store.write_json(self.path, {"sets": self.sets}, dense=True)
+        told = {"sets": self.sets, "tables": self.tables}
+        store.write_json(self.path, told, dense=True)
         self.written = time.monotonic()
 
     def notes(self) -> list[str]:

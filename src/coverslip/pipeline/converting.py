@@ -29,6 +29,9 @@ from coverslip.pipeline.table import SlideTable, tell_failure
 from coverslip.prepare.features import check_finite
 from coverslip.slides.finding import Scales, find_slides, open_slide
 
+_FLOAT32 = {"clam", "pickles"}
+"""Formats whose features are never wider."""
+
 _MANY = {"study", "trident", "stamp"}
 """Formats whose folders hold several sets of features."""
 
@@ -192,8 +195,17 @@ def convert(
     if not done:
         return Converted(source, form.name, out, to, rows)
     written, notes = bring_tables(
-        source, form.name, out, to, tables=tables or Tables(), slides=done
+        source,
+        form.name,
+        out,
+        to,
+        tables=tables or Tables(),
+        slides=done,
+        mine=journal.tables,
     )
+    journal.tables = [*journal.tables, *(str(one.relative_to(out)) for one in written)]
+    journal.tables = sorted(set(journal.tables))
+    journal.write()
     told = (*journal.notes(), *notes)
     return Converted(source, form.name, out, to, rows, tuple(written), told)
 
@@ -256,8 +268,8 @@ class _Job:
         if self.dtype == "float16" and item.features.itemsize > 2:
             item, rounded = _narrow(item, place)
             notes += ["features were rounded to float16"] if rounded else []
-        if self.target.name == "clam" and item.features.itemsize > 4:
-            notes.append("CLAM's features are float32: wider ones were rounded")
+        if self.target.name in _FLOAT32 and item.features.itemsize > 4:
+            notes.append(f"{self.target.title} are float32: wider ones were rounded")
         path = self.target.path(self.out, item)
         if path.exists() and place.slide_id not in self.known_before:
             raise DataError(

@@ -23,7 +23,6 @@ from coverslip.interop.torchmil import LABELS, read_array, write_array
 from coverslip.learn.labels import Labels, Row, class_order, join, join_key, read_labels
 from coverslip.learn.split_files import write_splits
 from coverslip.learn.splits import Split
-from coverslip.pipeline.scoring import run_names
 from coverslip.tables import write_csv
 
 OWN_LABELS, OWN_SPLITS = "labels.csv", "splits.csv"
@@ -58,6 +57,7 @@ def bring_tables(
     *,
     tables: Tables,
     slides: Sequence[str],
+    mine: Sequence[str] = (),
 ) -> tuple[list[Path], list[str]]:
     """Write the labels and splits of some slides as a format has them.
 
@@ -68,6 +68,7 @@ def bring_tables(
         to: Its format.
         tables: What the user names; what is missing is looked for in the source.
         slides: The slides that were converted.
+        mine: Tables in `out` that may be written over.
 
     Returns:
         The tables, and notes.
@@ -75,6 +76,9 @@ def bring_tables(
     Raises:
         LabelError: A table that was named cannot be read, or labels none of the slides.
     """
+    first = {"clam": DATASET, "stamp": CLINI}.get(to, OWN_LABELS)
+    if (out / first).exists() and first not in mine:
+        return [], [f"{out / first} is there already: labels and splits were left out"]
     rows, splits = _gather(source, kind, tables)
     if not rows:
         return [], ["no labels went along: name a table with --labels"]
@@ -87,20 +91,19 @@ def bring_tables(
     ]
     if to == "clam":
         return write_clam_tables(out, rows, placed), _ids_like_numbers(rows)
+    own = _write_own(out, rows, placed, arrays=to == "torchmil")
     if to == "stamp":
         written, torn = write_stamp_tables(out, rows)
         notes = (
-            ["STAMP draws its own splits: those of SOURCE stay behind"]
-            if splits
-            else []
+            ["STAMP draws its own splits, and passes over splits.csv"] if splits else []
         )
         notes += (
             [f"patients with several labels left out: {', '.join(torn)}"]
             if torn
             else []
         )
-        return written, notes
-    return _write_own(out, rows, placed, arrays=to == "torchmil"), []
+        return [*written, *own], notes
+    return own, []
 
 
 def _gather(source: Path, kind: str, tables: Tables) -> tuple[list[Row], list[Split]]:
@@ -121,14 +124,20 @@ def _in_source(
 ) -> tuple[list[Row], list[Split]]:
     if kind == "study" and (found := _of_run(source, tables.run)):
         return found
-    if kind == "stamp" and (source / CLINI).exists() and (source / SLIDES).exists():
-        return read_stamp_tables(source / CLINI, source / SLIDES, tables.target), []
     labels = source / (DATASET if kind == "clam" else OWN_LABELS)
     if not labels.exists():
-        return (_of_arrays(source / LABELS), []) if kind == "torchmil" else ([], [])
+        return _without_own(source, kind, tables), []
     rows = list(read_labels(labels).rows.values())
     splits = source / (SPLITS if kind == "clam" else OWN_SPLITS)
     return rows, read_clam_splits(splits, rows) if splits.exists() else []
+
+
+def _without_own(source: Path, kind: str, tables: Tables) -> list[Row]:
+    """Return labels as the other program keeps them, where no table of ours is there."""
+    clini, slides = source / CLINI, source / SLIDES
+    if kind == "stamp" and clini.exists() and slides.exists():
+        return read_stamp_tables(clini, slides, tables.target)
+    return _of_arrays(source / LABELS) if kind == "torchmil" else []
 
 
 def _of_run(study: Path, name: str | None) -> tuple[list[Row], list[Split]] | None:
@@ -137,6 +146,8 @@ def _of_run(study: Path, name: str | None) -> tuple[list[Row], list[Split]] | No
     Raises:
         DataError: There is no such run.
     """
+    from coverslip.pipeline.scoring import run_names  # it loads torch
+
     try:
         names = run_names(study)
     except DataError:

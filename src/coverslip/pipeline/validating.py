@@ -214,7 +214,7 @@ def _not_features(folder: Path) -> Validation:
     if meant:
         try:
             found = find_slides([folder])
-        except DataError as error:
+        except (DataError, SlideError) as error:
             text = str(error)
             return Validation(
                 folder,
