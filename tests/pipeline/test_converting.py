@@ -124,6 +124,22 @@ def test_changed_features_come_back_as_imported(finished, tmp_path):
     assert made.facts["imported_from"] == "study"
 
 
+@pytest.mark.parametrize("folder", ["../out/features_x", "/abs/features_x", "a/.."])
+def test_a_file_does_not_decide_where_another_is_written(finished, tmp_path, folder):
+    """Folders and encoders that a file names stay inside the folder that is written."""
+    convert(finished, tmp_path / "clam", "clam")
+    for path in (tmp_path / "clam/h5_files").glob("*.h5"):
+        with h5py.File(path, "r+") as file:
+            facts = json.loads(file.attrs["coverslip"])
+            facts["exchange"] |= {"set": folder, "encoder": "../hub:x/y"}
+            file.attrs["coverslip"] = json.dumps(facts)
+    before = files(tmp_path)
+    convert(tmp_path / "clam", tmp_path / "deep/back", "study")
+    made = set(files(tmp_path)) - set(before)
+    assert all(name.startswith("deep/back/") for name in made)
+    assert "deep/back/imported/features__hub_x_y/slide_00.h5" in made
+
+
 def test_a_set_must_be_named_where_there_are_several(job, tmp_path):
     """The message lists them; the inner folder is not taken for another program's."""
     where = job / "20x_256px_0px_overlap"

@@ -166,7 +166,11 @@ def test_what_killed_programs_left(finished, job, tmp_path):
     (study / PATCHING / "features_fake/.s.h5.host-1.part").write_text("half")
     stamp = write_foreign(tmp_path / "stamp", "stamp")
     (stamp / "tmpab12").write_text("half")
-    for folder, text in ((job, "a lock"), (study, "half-written"), (stamp, "killed")):
+    for folder, text in (
+        (job, "a TRIDENT works"),
+        (study, "half-written"),
+        (stamp, "killed"),
+    ):
         found = validate(folder)
         assert found.sound
         assert text in found.findings[0].text

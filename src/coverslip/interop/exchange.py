@@ -6,6 +6,7 @@ where a format has no attributes), and a conversion back takes it from there: ar
 their types, attributes and facts come back as they were.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -160,6 +161,22 @@ class Item:
     def origin(self) -> str:
         """The format that it came from at first."""
         return str(self.memo.get("origin", ""))
+
+    @property
+    def home(self) -> str:
+        """The folder in its first format, of plain names only; "" where it has none.
+
+        A file says it, and files are not to be trusted with where others are written.
+        """
+        told = str(self.memo.get("set", ""))
+        parts = told.split("/")
+        plain = all(re.fullmatch(r"[\w.+-]+", one) and one.strip(".") for one in parts)
+        return told if plain else ""
+
+    @property
+    def encoder_folder(self) -> str:
+        """The encoder's name as part of a folder's."""
+        return re.sub(r"[^\w.+-]+", "_", self.encoder).lstrip(".") or UNKNOWN
 
     @property
     def facts(self) -> store.Facts:

@@ -99,8 +99,8 @@ class StampFormat:
 
     def path(self, out: Path, item: Item) -> Path:
         """Return where the features of a slide would be written."""
-        own = item.origin == self.name and item.memo["set"]
-        return out / (str(own) if own else item.encoder) / f"{item.slide_id}.h5"
+        own = item.home if item.origin == self.name else ""
+        return out / (own or item.encoder_folder) / f"{item.slide_id}.h5"
 
     def write(self, out: Path, item: Item) -> list[Path]:
         """Write one slide.

@@ -65,7 +65,7 @@ class StudyFormat:
         coords = arrays.pop("coords", None)
         coords = None if coords is None else whole(place.path, coords)
         memo, laid, encoder = take_memo(facts)
-        slide_id = str(facts.get("slide_id", place.slide_id))
+        slide_id = place.slide_id
         if not memo:
             both = {"features": features}
             both |= {} if coords is None else {"coords": coords}
@@ -84,8 +84,8 @@ class StudyFormat:
 
     def path(self, out: Path, item: Item) -> Path:
         """Return where the features of a slide would be written."""
-        imported = f"imported/features_{item.encoder}"
-        folder = str(item.memo["set"]) if is_own(item) else imported
+        imported = f"imported/features_{item.encoder_folder}"
+        folder = item.home if is_own(item) else imported
         return out / folder / f"{item.slide_id}.h5"
 
     def write(self, out: Path, item: Item) -> list[Path]:
@@ -116,7 +116,7 @@ def digest(features: Array) -> str:
 def is_own(item: Item) -> bool:
     """Say whether a slide was made by coverslip and is as it was."""
     same = item.memo.get("digest") == digest(item.features)
-    return item.origin == StudyFormat.name and same
+    return item.origin == StudyFormat.name and same and "/features_" in item.home
 
 
 def laid_of(facts: Mapping[str, Any], patches: Mapping[str, Any]) -> Laid:

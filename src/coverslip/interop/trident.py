@@ -200,7 +200,7 @@ def _folder(item: Item) -> str:
     Raises:
         DataError: Nobody says how patches were laid.
     """
-    told = str(item.memo.get("set", ""))
+    told = item.home
     if _FOLDER.fullmatch(told.partition("/")[0]) and "features_" in told:
         return told
     if item.laid.folder is None:
@@ -208,7 +208,7 @@ def _folder(item: Item) -> str:
             f"{item.slide_id}: {item.origin} does not say how its patches were laid: "
             "give --patching, such as 20x_256px_0px_overlap"
         )
-    return f"{item.laid.folder}/features_{item.encoder}"
+    return f"{item.laid.folder}/features_{item.encoder_folder}"
 
 
 def _write_patches(

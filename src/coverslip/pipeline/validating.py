@@ -29,8 +29,8 @@ SLIDES = "slides"
 
 _TEMPORARY = re.compile(r"tmp\w+")
 _TRACES = {
-    ".lock": "a lock that a killed TRIDENT left: it passes this slide over until it is "
-    "run with --clear_dead_locks, or the file is deleted",
+    ".lock": "a TRIDENT works on this slide, or was killed: then it passes the slide over "
+    "until it is run with --clear_dead_locks, or this file is deleted",
     ".part": "half-written by a killed coverslip: the next command there removes it",
 }
 
