@@ -181,3 +181,20 @@ def test_a_feature_that_the_slide_has_once_only(tmp_path):
     root = {"feat_type": "slide", "encoder": "titan"}
     h5(tmp_path / "x/titan/a.h5", {"feats": np.ones((1, 6), np.float32)}, root=root)
     assert "one vector a slide, not one a tile" in errors(validate(tmp_path / "x"))["a"]
+
+
+def test_micrometres_outside_the_slide_are_seen_by_the_slide(cohort, tmp_path):
+    """STAMP's files say neither scale nor size: the slides do."""
+    root = {"unit": "um", "tile_size_um": 64.0, "tile_size_px": 128}
+    for um, outside in ((400.0, False), (600.0, True)):
+        arrays = {
+            "feats": np.ones((2, 6), np.float16),
+            "coords": np.array([[0, 0], [um, 0]], np.float32),
+        }
+        h5(tmp_path / "x/enc/slide_00.h5", arrays, root=root)
+        texts = [
+            one.text
+            for one in validate(tmp_path / "x", slides=[cohort.slides]).findings
+            if one.slide_id == "slide_00"
+        ]
+        assert any("outside the slide of 1024 x 1024" in t for t in texts) == outside

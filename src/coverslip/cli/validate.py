@@ -20,7 +20,8 @@ from coverslip.pipeline import validating
     "--slides",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Slides, or folders of slides, that should have features.",
+    help="Slides, or folders of slides, that should have features; they say sizes and "
+    "scales, too.",
 )
 @JSON
 def validate(

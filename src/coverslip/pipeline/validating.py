@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from coverslip.interop.formats import recognise
 from coverslip.interop.h5_files import named
 from coverslip.learn.labels import join, read_labels
 from coverslip.pipeline.checking import Checked, Finding, check_beside, check_item
+from coverslip.pipeline.converting import ConvertOptions, Scaled
 from coverslip.pipeline.table import FAILED
 from coverslip.slides.finding import SLIDE_SUFFIXES, find_slides, open_slide
 from coverslip.tables import read_csv
@@ -89,7 +90,8 @@ def validate(
     Args:
         folder: A study, another program's folder, or a folder of slides.
         labels: Table of labels: slides in it that have no features are reported.
-        slides: Slides, or folders of slides, that should have features.
+        slides: Slides, or folders of slides, that should have features; their sizes
+            and scales are used where the files do not say them.
 
     Raises:
         DataError: There is no such folder.
@@ -98,11 +100,12 @@ def validate(
     form = recognise(folder)
     if form is None:
         return _not_features(folder)
+    known = replace(Scaled(slides=slides).known(ConvertOptions()), lenient=True)
     told: dict[str, dict[str, Any]] = {}
     findings: list[Finding] = []
     for chosen in form.sets(folder):
         checked = Checked()
-        findings += _check_set(form, chosen, checked)
+        findings += _check_set(form, chosen, checked, known)
         findings += _missing(folder / chosen.name, checked.ids, labels, slides)
         told[chosen.name] = checked.told()
     if not told:
@@ -113,7 +116,9 @@ def validate(
     return Validation(folder, form.name, form.title, told, tuple(ordered))
 
 
-def _check_set(form: Format, chosen: FeatureSet, checked: Checked) -> list[Finding]:
+def _check_set(
+    form: Format, chosen: FeatureSet, checked: Checked, known: Known
+) -> list[Finding]:
     findings: list[Finding] = []
     seen: dict[str, Place] = {}
     for place in chosen.places:
@@ -123,7 +128,7 @@ def _check_set(form: Format, chosen: FeatureSet, checked: Checked) -> list[Findi
             findings.append(Finding("error", place.path, text, place.slide_id))
         checked.ids.append(place.slide_id)
         try:
-            item = form.read(place, Known(lenient=True))
+            item = form.read(place, known)
             problems = [*check_item(item), *check_beside(place, item)]
         except CoverslipError as error:
             reason = str(error).removeprefix(f"{place.path}: ")
