@@ -118,8 +118,13 @@ def test_changed_features_come_back_as_imported(finished, tmp_path):
     convert(finished, tmp_path / "clam", "clam")
     with h5py.File(tmp_path / "clam/h5_files/slide_03.h5", "r+") as file:
         file["features"][0] += 1
+    with h5py.File(tmp_path / "clam/h5_files/slide_04.h5", "r+") as file:
+        file["coords"][0] += 1
     convert(tmp_path / "clam", tmp_path / "back", "study")
-    assert not (tmp_path / "back" / PATCHING / "features_fake/slide_03.h5").exists()
+    there = {p.stem for p in (tmp_path / "back" / PATCHING / "features_fake").iterdir()}
+    assert there == {f"slide_{i:02d}" for i in range(10) if i not in {3, 4}} | {
+        "prepare"
+    }
     made = Features.load(tmp_path / "back/imported/features_fake/slide_03.h5")
     assert made.facts["imported_from"] == "study"
 
@@ -188,6 +193,30 @@ def test_labels_of_somebody_else_are_not_written_over(job, tmp_path):
     done = convert(job, tmp_path / "second", "study", tables=named)
     assert (tmp_path / "second/labels.csv").read_text() == "precious"
     assert any("is there already" in note for note in done.notes)
+
+
+def test_another_scale_converts_anew(tmp_path):
+    """What was converted with a wrong --mpp is not kept when it is corrected."""
+    source = write_foreign(tmp_path / "stamp", "stamp")
+    corners = []
+    for mpp in (0.5, 0.2527):
+        done = convert(source, tmp_path / "c", "clam", scaled=Scaled(Scales(mpp)))
+        assert set(done.rows.values()) == {"ok"}
+        with h5py.File(tmp_path / "c/h5_files/a.h5") as file:
+            corners.append(file["coords"][:])
+    assert corners[1].tolist() == bag(0)[1].tolist()
+    assert corners[0].tolist() != corners[1].tolist()
+
+
+def test_labels_that_nobody_named_do_not_stop_it(job, tmp_path):
+    """A bad table that lies in the source is noted; one that was named is an error."""
+    (job / "labels.csv").write_text("slide_id,label\na,only\n")
+    done = convert(job, tmp_path / "clam", "clam")
+    assert set(done.rows.values()) == {"ok"}
+    assert any("labels and splits were left out" in note for note in done.notes)
+    with pytest.raises(coverslip.errors.LabelError, match="only the class"):
+        convert(job, tmp_path / "c", "clam", tables=Tables(labels=job / "labels.csv"))
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_patient_with_two_labels_is_left_out_of_stamps_tables(job, tmp_path):

@@ -125,14 +125,12 @@ class FeatureSet:
     Attributes:
         name: Its folder, below the folder of the format.
         places: One for each slide.
-        encoder: The encoder, where a folder or file names it.
-        laid: How patches were laid, where the folder tells.
+        encoder: The encoder, where the folder names it.
     """
 
     name: str
     places: tuple[Place, ...]
     encoder: str | None = None
-    laid: Laid = field(default_factory=Laid)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from coverslip.interop.h5_files import (
     read_h5,
     whole,
 )
+from coverslip.prepare.features import coords_digest
 from coverslip.tables import read_csv
 
 SHARE, TISSUE = "tissue_share", "tissue_geojson"
@@ -115,8 +116,12 @@ def digest(features: Array) -> str:
 
 def is_own(item: Item) -> bool:
     """Say whether a slide was made by coverslip and is as it was."""
-    same = item.memo.get("digest") == digest(item.features)
-    return item.origin == StudyFormat.name and same and "/features_" in item.home
+    if item.origin != StudyFormat.name or "/features_" not in item.home:
+        return False
+    laid = item.memo.get("facts", {}).get("coords_sha256")
+    if laid is not None and (item.coords is None or coords_digest(item.coords) != laid):
+        return False
+    return bool(item.memo.get("digest") == digest(item.features))
 
 
 def laid_of(facts: Mapping[str, Any], patches: Mapping[str, Any]) -> Laid:

@@ -175,7 +175,6 @@ def _set(folder: Path, features: Path) -> FeatureSet:
         features.relative_to(folder).as_posix(),
         tuple(places),
         features.name.rpartition("features_")[2],
-        patching_named(features.parent.name),
     )
 
 

@@ -53,17 +53,18 @@ class Journal:
         slides: dict[str, Any] = self.sets[self.name]["slides"]
         return slides
 
-    def has(self, place: Place) -> bool:
-        """Say whether a slide is done, from the file as it is now."""
+    def has(self, place: Place, l0_mpp: float | None) -> bool:
+        """Say whether a slide is done, from the file and with the scale as they are."""
         told = self.slides.get(place.slide_id)
-        if told is None or told["source"] != _stamp(place.path):
+        if told is None or told["source"] != [*_stamp(place.path), l0_mpp]:
             return False
         return all((self.path.parent / one).is_file() for one in told["files"])
 
-    def note(self, place: Place, facts: store.Facts) -> None:
+    def note(self, place: Place, l0_mpp: float | None, facts: store.Facts) -> None:
         """Say that a slide is done; the file follows within seconds."""
         told = {key: facts[key] for key in ("files", "notes")}
-        self.slides[place.slide_id] = {"source": _stamp(place.path), **told}
+        source = [*_stamp(place.path), l0_mpp]
+        self.slides[place.slide_id] = {"source": source, **told}
         if time.monotonic() - self.written > PATIENCE:
             self.write()
 
@@ -79,6 +80,6 @@ class Journal:
         return list(dict.fromkeys(every))
 
 
-def _stamp(path: Path) -> list[int]:
+def _stamp(path: Path) -> list[float | None]:
     told = path.stat()
     return [told.st_size, told.st_mtime_ns]

@@ -1,7 +1,7 @@
 """Convert many slides from one format into another: each whole, one after the other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from coverslip.interop.trident import patching_named
 from coverslip.options import Options
 from coverslip.pipeline.conversions import Journal
 from coverslip.pipeline.engine import LocalEngine
-from coverslip.pipeline.exchanged_tables import Tables, bring_tables
+from coverslip.pipeline.exchanged_tables import Tables, bring_tables, gather_tables
 from coverslip.pipeline.table import SlideTable, tell_failure
 from coverslip.prepare.features import check_finite
 from coverslip.slides.finding import Scales, find_slides, open_slide
@@ -175,6 +175,7 @@ def convert(
 
     Raises:
         DataError: The source is like no known format, or holds no features.
+        LabelError: A table that was named cannot be read, or labels none of the slides.
         OptionError: A format or a set of features must be named.
         ParametersDifferError: `out` holds another conversion.
         OutputError: `out` cannot be written.
@@ -187,6 +188,8 @@ def convert(
     form = format_of(source, options.from_format)
     chosen = choose_set(source, form, options.features)
     known = (scaled or Scaled()).known(options)
+    known = replace(known, encoder=known.encoder or chosen.encoder)
+    found = gather_tables(source, form.name, tables or Tables())
     job = _Job(form, FORMATS[to], chosen, out, known, options.dtype)
     asked = {"source": str(source.absolute()), "from": form.name, **options.facts()}
     journal = Journal.open(out, chosen.name if to in _MANY else ".", asked)
@@ -194,17 +197,9 @@ def convert(
     done = [slide_id for slide_id, said in rows.items() if said in {"ok", "kept"}]
     if not done:
         return Converted(source, form.name, out, to, rows)
-    written, notes = bring_tables(
-        source,
-        form.name,
-        out,
-        to,
-        tables=tables or Tables(),
-        slides=done,
-        mine=journal.tables,
-    )
-    journal.tables = [*journal.tables, *(str(one.relative_to(out)) for one in written)]
-    journal.tables = sorted(set(journal.tables))
+    written, notes = bring_tables(found, out, to, done, journal.tables)
+    names = {str(one.relative_to(out)) for one in written}
+    journal.tables = sorted(names.union(journal.tables))
     journal.write()
     told = (*journal.notes(), *notes)
     return Converted(source, form.name, out, to, rows, tuple(written), told)
@@ -218,7 +213,7 @@ def _run(job: "_Job", journal: "Journal", *, quiet: bool) -> dict[str, str]:
             rows[f"{place.slide_id} ({place.path})"] = (
                 f"{place.path}: a second file of {place.slide_id}: rename one of them"
             )
-        elif journal.has(place):
+        elif journal.has(place, job.known.of(place.slide_id).l0_mpp):
             rows[place.slide_id] = "kept"
         else:
             todo[place.slide_id] = place
@@ -235,7 +230,7 @@ def _run(job: "_Job", journal: "Journal", *, quiet: bool) -> dict[str, str]:
                 tell_failure(rows[place.slide_id])
             else:
                 rows[place.slide_id] = "ok"
-                journal.note(place, facts)
+                journal.note(place, job.known.of(place.slide_id).l0_mpp, facts)
                 if table is not None:
                     table.note(place.slide_id, facts["row"])
             bar.update()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from coverslip.errors import DataError
+from coverslip.errors import DataError, LabelError
 from coverslip.interop.clam_tables import (
     DATASET,
     SPLITS,
@@ -49,24 +49,54 @@ class Tables:
     run: str | None = None
 
 
+@dataclass(frozen=True)
+class Gathered:
+    """Labels and splits that were found.
+
+    Attributes:
+        source: Where, for messages.
+        rows: Labelled slides; they need not be those that are converted.
+        splits: One, or one for each fold.
+        notes: What could not be taken.
+    """
+
+    source: str
+    rows: Sequence[Row] = ()
+    splits: Sequence[Split] = ()
+    notes: tuple[str, ...] = ()
+
+
+def gather_tables(source: Path, kind: str, tables: Tables) -> Gathered:
+    """Read the labels and splits that the user names, or else what the source holds.
+
+    Raises:
+        LabelError: A table that was named cannot be read.
+        DataError: There is no such run.
+    """
+    notes: tuple[str, ...] = ()
+    try:
+        rows, splits = _in_source(source, kind, tables)
+    except LabelError as error:  # nobody asked for these
+        rows, splits, notes = [], [], (f"labels and splits were left out: {error}",)
+    if tables.labels is not None:
+        if tables.slide_table is not None:
+            rows = read_stamp_tables(tables.labels, tables.slide_table, tables.target)
+        else:
+            rows = list(read_labels(tables.labels).rows.values())
+    if tables.splits is not None:
+        splits = read_clam_splits(tables.splits, rows)
+    return Gathered(str(tables.labels or source), rows, splits, notes)
+
+
 def bring_tables(
-    source: Path,
-    kind: str,
-    out: Path,
-    to: str,
-    *,
-    tables: Tables,
-    slides: Sequence[str],
-    mine: Sequence[str] = (),
+    found: Gathered, out: Path, to: str, slides: Sequence[str], mine: Sequence[str] = ()
 ) -> tuple[list[Path], list[str]]:
     """Write the labels and splits of some slides as a format has them.
 
     Args:
-        source: The folder that is converted.
-        kind: Its format.
+        found: The labels and splits.
         out: The folder that is written.
         to: Its format.
-        tables: What the user names; what is missing is looked for in the source.
         slides: The slides that were converted.
         mine: Tables in `out` that may be written over.
 
@@ -74,49 +104,33 @@ def bring_tables(
         The tables, and notes.
 
     Raises:
-        LabelError: A table that was named cannot be read, or labels none of the slides.
+        LabelError: None of the slides is labelled.
     """
+    notes = [*found.notes]
     first = {"clam": DATASET, "stamp": CLINI}.get(to, OWN_LABELS)
     if (out / first).exists() and first not in mine:
-        return [], [f"{out / first} is there already: labels and splits were left out"]
-    rows, splits = _gather(source, kind, tables)
-    if not rows:
-        return [], ["no labels went along: name a table with --labels"]
-    labels = Labels(str(tables.labels or source), {r.slide_id: r for r in rows}, ())
+        told = f"{out / first} is there already: labels and splits were left out"
+        return [], [*notes, told]
+    if not found.rows:
+        return [], [*notes, "no labels went along: name a table with --labels"]
+    labels = Labels(found.source, {row.slide_id: row for row in found.rows}, ())
     rows = sorted(join(labels, slides).matched.values(), key=lambda row: row.slide_id)
     ids = {join_key(row.slide_id): row.slide_id for row in rows}
     placed: list[Split] = [
         {ids[join_key(k)]: s for k, s in split.items() if join_key(k) in ids}
-        for split in splits
+        for split in found.splits
     ]
     if to == "clam":
-        return write_clam_tables(out, rows, placed), _ids_like_numbers(rows)
-    own = _write_own(out, rows, placed, arrays=to == "torchmil")
+        return write_clam_tables(out, rows, placed), [*notes, *_ids_like_numbers(rows)]
+    written = _write_own(out, rows, placed, arrays=to == "torchmil")
     if to == "stamp":
-        written, torn = write_stamp_tables(out, rows)
-        notes = (
-            ["STAMP draws its own splits, and passes over splits.csv"] if splits else []
-        )
-        notes += (
-            [f"patients with several labels left out: {', '.join(torn)}"]
-            if torn
-            else []
-        )
-        return [*written, *own], notes
-    return own, []
-
-
-def _gather(source: Path, kind: str, tables: Tables) -> tuple[list[Row], list[Split]]:
-    """Return the labels and splits that were named, or else what the source holds."""
-    rows, splits = _in_source(source, kind, tables)
-    if tables.labels is not None:
-        if tables.slide_table is not None:
-            rows = read_stamp_tables(tables.labels, tables.slide_table, tables.target)
-        else:
-            rows = list(read_labels(tables.labels).rows.values())
-    if tables.splits is not None:
-        splits = read_clam_splits(tables.splits, rows) if rows else []
-    return rows, splits
+        own, torn = write_stamp_tables(out, rows)
+        written = [*own, *written]
+        if placed:
+            notes.append("STAMP draws its own splits, and passes over splits.csv")
+        if torn:
+            notes.append(f"patients with several labels left out: {', '.join(torn)}")
+    return written, notes
 
 
 def _in_source(

@@ -119,6 +119,7 @@ def validate(
 def _check_set(
     form: Format, chosen: FeatureSet, checked: Checked, known: Known
 ) -> list[Finding]:
+    known = replace(known, encoder=chosen.encoder)
     findings: list[Finding] = []
     seen: dict[str, Place] = {}
     for place in chosen.places:
