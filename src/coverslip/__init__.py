@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from coverslip.pipeline.converting import convert as convert
     from coverslip.pipeline.demo import demo as demo
     from coverslip.pipeline.doctor import doctor as doctor
+    from coverslip.pipeline.exported import ExportOptions as ExportOptions
+    from coverslip.pipeline.exporting import export as export
     from coverslip.pipeline.learning import LearnOptions as LearnOptions
     from coverslip.pipeline.localising import FrocOptions as FrocOptions
     from coverslip.pipeline.localising import froc as froc
+    from coverslip.pipeline.planning import plan as plan
     from coverslip.pipeline.preparation import Preparation as Preparation
     from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
     from coverslip.pipeline.truth import Truth as Truth
@@ -68,8 +71,11 @@ _HOME = {
     "coverslip.pipeline.converting": ["ConvertOptions", "convert"],
     "coverslip.pipeline.demo": ["demo"],
     "coverslip.pipeline.doctor": ["doctor"],
+    "coverslip.pipeline.exported": ["ExportOptions"],
+    "coverslip.pipeline.exporting": ["export"],
     "coverslip.pipeline.learning": ["LearnOptions"],
     "coverslip.pipeline.localising": ["FrocOptions", "froc"],
+    "coverslip.pipeline.planning": ["plan"],
     "coverslip.pipeline.preparation": ["Preparation", "PrepareOptions"],
     "coverslip.pipeline.verbs": [
         "TrainPlan",

@@ -174,6 +174,18 @@ def test_ctrl_c_is_one_line_and_130(monkeypatch, cli):
     assert told == ["coverslip: stopped: the same command goes on from here"]
 
 
+def test_ctrl_c_while_a_library_is_loaded_is_that_too(monkeypatch, cli):
+    """Some libraries make another error of it."""
+
+    def interrupt():
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    command_that(monkeypatch, interrupt)
+    ran = cli("doctor")
+    assert ran.code == 130
+    assert ran.complaints == ["coverslip: stopped: the same command goes on from here"]
+
+
 def test_the_doctor_finds_this_installation_sound(cli):
     """Every check says what it found; nothing is bad where the tests run."""
     ran = cli("doctor")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,13 @@ def test_the_summary_says_what_is_not_counted(study):
     assert "only 4 of them judged" in text
     inventory = read_csv(study / "camelyon16" / "inventory.csv")
     assert len(inventory) == 400
+
+
+def test_the_run_says_how_it_can_be_made_again(miniature, study):
+    """Its configuration names the folder of the data set."""
+    text = (study / "runs" / "dmia" / "config.toml").read_text()
+    assert tomllib.loads(text)["camelyon16"]["folder"] == str(miniature)
+    assert "coverslip camelyon16 --out ANOTHER_STUDY" in text
 
 
 def test_the_same_command_again_changes_nothing(miniature, study, cli):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import pytest
 from coverslip.errors import (
     DataError,
     LabelError,
-    MissingExtraError,
     OptionError,
     ParametersDifferError,
 )
@@ -36,7 +36,7 @@ def toy(tmp_path_factory):
     """Return an opened toy cohort and its split."""
     made = toy_cohort(tmp_path_factory.mktemp("toy"), slides=24, patches=30)
     cohort = open_cohort(made.features, read_labels(made.labels))
-    return cohort, choose_split(cohort, SplitOptions())
+    return cohort, choose_split(cohort.rows, SplitOptions())
 
 
 @pytest.fixture(scope="module")
@@ -211,16 +211,16 @@ def test_presets_are_the_models_own():
     assert (budget.drop_at, budget.drop_by) == (0.5, 0.2)
 
 
-def test_the_log_goes_to_tensorboard_when_asked(toy, tmp_path):
-    """Event files are written beside the log."""
-    pytest.importorskip("tensorboard")
-    options = LearnOptions(training={"epochs": 1})
-    train_model(*toy, tmp_path, options, tensorboard=True, quiet=True)
-    assert any((tmp_path / "tensorboard").iterdir())
-
-
-def test_tensorboard_that_is_missing_is_told(toy, tmp_path, monkeypatch):
-    """One line says what to install."""
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'coverslip\[tensorb"):
-        train_model(*toy, tmp_path, OPTIONS, tensorboard=True, quiet=True)
+def test_defaults_that_are_said_are_no_other_parameters(toy, straight, tmp_path):
+    """A model is kept whether they were said or not, now or when it was trained."""
+    said = LearnOptions(
+        model_options=OPTIONS.of_model().facts(), training=OPTIONS.training.facts()
+    )
+    assert said == OPTIONS
+    copy = tmp_path / "run"
+    shutil.copytree(straight, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["made_with"]["options"]["model_options"] = OPTIONS.of_model().facts()
+    (copy / "config.json").write_text(json.dumps(config))
+    model = (copy / "model.safetensors").read_bytes()
+    assert train_model(*toy, copy, said, quiet=True).read_bytes() == model

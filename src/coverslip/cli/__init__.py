@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -17,10 +18,15 @@ from coverslip.version import __version__
 
 COMMANDS = {
     "demo": ("coverslip.cli.whole", "Paint a cohort and run everything on it."),
+    "plan": (
+        "coverslip.cli.plan",
+        "Look before a run: is all well, and what will it take.",
+    ),
     "run": (
         "coverslip.cli.whole",
         "Slides and labels in; model, figures, heatmaps out.",
     ),
+    "init": ("coverslip.cli.init", "Write a file of options, for --config."),
     "tissue": ("coverslip.cli.prepare", "Find the tissue on slides."),
     "patches": ("coverslip.cli.prepare", "Lay patches over the tissue of slides."),
     "features": ("coverslip.cli.prepare", "Turn the patches of slides into features."),
@@ -29,6 +35,10 @@ COMMANDS = {
     "compare": ("coverslip.cli.compare", "Compare runs on the slides they share."),
     "predict": ("coverslip.cli.predict", "Predict slides that nobody has labelled."),
     "heatmap": ("coverslip.cli.predict", "Draw where a model looked on slides."),
+    "export": (
+        "coverslip.cli.export",
+        "Write a run's word for QuPath, ASAP and slide readers.",
+    ),
     "froc": ("coverslip.cli.froc", "Judge how many lesions a model finds on slides."),
     "camelyon16": (
         "coverslip.cli.camelyon16",
@@ -39,6 +49,7 @@ COMMANDS = {
         "Features from and to CLAM, TRIDENT, STAMP, torchmil, pickles.",
     ),
     "validate": ("coverslip.cli.validate", "Say what a folder is and what is wrong."),
+    "completion": ("coverslip.cli.completion", "Print a script for shell completion."),
     "doctor": ("coverslip.cli.doctor", "Check this installation, and say what to do."),
 }
 """Module and one line of help, in the order they are listed."""
@@ -85,18 +96,23 @@ TRACE = "COVERSLIP_TRACE"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; errors become one line and a code that is not 0."""
+    if "_COVERSLIP_COMPLETE" in os.environ:  # a shell asks what may come next
+        from coverslip.cli.completion import complete
+
+        sys.exit(complete())
     try:
         sys.exit(cli.main(arguments, prog_name="coverslip", standalone_mode=False) or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        click.echo("coverslip: stopped: the same command goes on from here", err=True)
-        sys.exit(130)
+        _stopped()
     except CoverslipError as error:
         click.echo(f"coverslip: error: {error}", err=True)
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - nobody should have to read a traceback
+        if isinstance(error.__cause__, KeyboardInterrupt):  # in a library being loaded
+            _stopped()
         if os.environ.get(TRACE):
             traceback.print_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())
@@ -106,3 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             err=True,
         )
         sys.exit(1)
+
+
+def _stopped() -> NoReturn:
+    click.echo("coverslip: stopped: the same command goes on from here", err=True)
+    sys.exit(130)

@@ -12,11 +12,14 @@ from coverslip.cli.prepare import (
     OUT,
     feature_options,
     input_options,
+    leave_if_all_failed,
     patch_options,
     preparation_from,
-    report,
+    table_facts,
+    table_line,
     tissue_options,
 )
+from coverslip.cli.telling import JSON, tell
 from coverslip.cohorts.camelyon16.layout import take_stock
 from coverslip.cohorts.camelyon16.miniature import paint_miniature
 from coverslip.pipeline import camelyon16 as pipeline
@@ -44,11 +47,13 @@ FIXED = {"folds", "repeats", "split", "split_seed", "test_share", "val_share"}
 @tissue_options
 @engine_options
 @input_options
+@JSON
 def camelyon16(
     folder: Path,
     out: Path,
     check: bool,
     miniature: bool,
+    as_json: bool,
     **given: Any,  # noqa: ANN401 - click's
 ) -> None:
     """CAMELYON16 in FOLDER, in any layout: train, and judge on its test slides.
@@ -61,22 +66,33 @@ def camelyon16(
     if miniature:
         paint_miniature(folder, workers=given["workers"] or os.cpu_count() or 1)
     stock = take_stock(folder)
-    click.echo(stock.report())
+    inventory = out / pipeline.FOLDER / "inventory.csv"
     if check:
-        inventory = out / pipeline.FOLDER / "inventory.csv"
         stock.write(inventory)
-        click.echo(f"each slide: {inventory}")
+        lines = [stock.report(), f"each slide: {inventory}"]
+        tell({"inventory": inventory, **stock.facts()}, lines, as_json=as_json)
         return
+    click.echo(stock.report(), err=as_json)
     plan = TrainPlan(
         name=given["name"],
         seeds=given["seeds"],
-        tensorboard=given["tensorboard"],
+        trackers=given["trackers"],
         quiet=given["quiet"],
         engine=engine_from(out, given),
     )
     result = pipeline.camelyon16(folder, preparation_from(out, given), options, plan)
-    click.echo(result.story())
-    report(result.table)
+    tell(
+        {
+            **result.facts(),
+            "inventory": inventory,
+            "summary": result.folder / "summary.json",
+            "models": result.trained.models,
+            "preparation": table_facts(result.table),
+        },
+        [result.story(), table_line(result.table)],
+        as_json=as_json,
+    )
+    leave_if_all_failed(result.table)
 
 
 camelyon16.params = [p for p in camelyon16.params if p.name not in FIXED]

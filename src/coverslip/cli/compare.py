@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from coverslip.cli.telling import JSON, tell
 from coverslip.pipeline import verbs
 
 
@@ -26,8 +27,13 @@ from coverslip.pipeline import verbs
     type=click.Path(path_type=Path),
     help="The run that the others are compared with.  [default: the first]",
 )
+@JSON
 def compare(
-    runs: tuple[Path, ...], out: Path | None, subset: str, reference: Path | None
+    runs: tuple[Path, ...],
+    out: Path | None,
+    subset: str,
+    reference: Path | None,
+    as_json: bool,
 ) -> None:
     """Compare RUNS (folders of runs, or tables of predictions) slide by slide.
 
@@ -37,5 +43,17 @@ def compare(
     result = verbs.compare(runs, out, subset, reference)
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
-    click.echo(result.markdown())
-    click.echo(f"written: {result.folder}/comparison.csv, .json, .png")
+    tell(
+        {
+            "folder": result.folder,
+            "subset": result.subset,
+            "reference": result.aucs.reference,
+            "runs": result.rows,
+            "notes": result.notes,
+        },
+        [
+            result.markdown(),
+            f"written: {result.folder}/comparison.csv, .json, .png",
+        ],
+        as_json=as_json,
+    )

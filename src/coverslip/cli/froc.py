@@ -8,6 +8,7 @@ import click
 from coverslip.cli.options import options_of, pick
 from coverslip.cli.predict import INPUTS, STUDY, running_options
 from coverslip.cli.prepare import input_options, preparation_from
+from coverslip.cli.telling import JSON, tell
 from coverslip.errors import OptionError
 from coverslip.pipeline.localising import FrocOptions, froc_of_detections
 from coverslip.pipeline.localising import froc as judge
@@ -41,6 +42,7 @@ FROC_NAMES = {"score": "score_by"}
 @STUDY
 @running_options
 @input_options
+@JSON
 def froc(
     inputs: tuple[Path, ...],
     model: Path | None,
@@ -49,6 +51,7 @@ def froc(
     out: Path,
     only: tuple[str, ...],
     study: Path | None,
+    as_json: bool,
     **given: Any,  # noqa: ANN401 - click's
 ) -> None:
     """Judge how many lesions a model finds on INPUTS, by the rules of CAMELYON16.
@@ -68,4 +71,9 @@ def froc(
         result = froc_of_detections(inputs[0], truth, out, options, only=only)
     else:
         raise OptionError("without --model give one folder of detections as INPUTS")
-    click.echo(result.story())
+    facts = {
+        "out": result.out,
+        **result.froc.facts(),
+        "left_out": result.left_out,
+    }
+    tell(facts, [result.story()], as_json=as_json)

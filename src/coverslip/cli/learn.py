@@ -1,20 +1,25 @@
 """Commands that learn: `train`, `evaluate`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
+from coverslip.cli.config import CONFIG, model_settings
 from coverslip.cli.engine import engine_from, engine_options
 from coverslip.cli.options import Command, options_of, pick
 from coverslip.cli.prepare import QUIET
+from coverslip.cli.telling import JSON, tell
 from coverslip.errors import OptionError
 from coverslip.learn.models.zoo import MODELS, entry
 from coverslip.learn.training import TrainOptions
 from coverslip.pipeline import verbs
 from coverslip.pipeline.cohort import SplitOptions
+from coverslip.pipeline.judging import Judged
 from coverslip.pipeline.learning import PRESETS, LearnOptions
+from coverslip.pipeline.trackers.hook import TRACKERS
 from coverslip.prepare.encoders.encoder import Device
 
 PRESETS_OF = "dmia"
@@ -59,7 +64,14 @@ def learn_options(command: Command) -> Command:
     command = options_of(TrainOptions, rename=TRAIN_NAMES)(command)
     command = options_of(SplitOptions)(command)
     for option in (
-        click.option("--tensorboard", is_flag=True, help="Log for TensorBoard, too."),
+        click.option(
+            "--tracker",
+            "trackers",
+            multiple=True,
+            type=click.Choice(TRACKERS),
+            help="Experiment tracker that follows the training; may be given several "
+            "times.",
+        ),
         click.option(
             "--seeds",
             type=click.IntRange(1),
@@ -113,14 +125,16 @@ def options_from(given: dict[str, Any]) -> LearnOptions:
     """
     changed = pick(TrainOptions, given, rename=TRAIN_NAMES)
     training = {name: getattr(changed, name) for name in changed.model_fields_set}
-    model, preset = given["model"], given["preset"]
+    model = given["model"]
+    filed, preset = model_settings(model)
+    preset = given["preset"] or preset
     if preset is not None and model != PRESETS_OF:
         raise OptionError(
             f"--preset {preset} is one of {PRESETS_OF}'s: leave it out with --model "
             f"{model}, and use --set and the options of the training"
         )
     known = entry(model).options.model_fields
-    settings = dict(_setting(text) for text in given["settings"])
+    settings = filed | dict(_setting(text) for text in given["settings"])
     for key in settings:
         if key not in known:
             raise OptionError(
@@ -158,7 +172,7 @@ def plan_from(
         folds=given["folds"],
         repeats=given["repeats"],
         seeds=given["seeds"],
-        tensorboard=given["tensorboard"],
+        trackers=given["trackers"],
         quiet=given["quiet"],
         engine=engine_from(study, given),
     )
@@ -198,20 +212,45 @@ def _setting(text: str) -> tuple[str, object]:
 @learn_options
 @engine_options
 @QUIET
-def train(study: Path, features: Path | None, **given: Any) -> None:  # noqa: ANN401 - click's
+@CONFIG
+@JSON
+def train(
+    study: Path,
+    features: Path | None,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401 - click's
+) -> None:
     """Train a model on the features in STUDY, and judge it on the slides kept apart."""
     models, plan = each_from(given), plan_from(study, given, features)
-    for result in verbs.train_models(study, labels_from(given), models, plan):
-        tell(result)
+    results = verbs.train_models(study, labels_from(given), models, plan)
+    tell(
+        {"runs": [training_facts(result) for result in results]},
+        [line for result in results for line in training_lines(result)],
+        as_json=as_json,
+    )
 
 
-def tell(result: verbs.TrainResult) -> None:
-    """Print what a training came to."""
-    click.echo(result.report.rstrip())
-    for line in result.summary:
-        click.echo(line)
-    for model in result.models:
-        click.echo(f"model: {model}")
+def training_lines(result: verbs.TrainResult) -> list[str]:
+    """Say what a training came to."""
+    models = [f"model: {model}" for model in result.models]
+    return [result.report.rstrip(), *result.summary, *models]
+
+
+def training_facts(result: verbs.TrainResult) -> dict[str, object]:
+    """Return what a training came to."""
+    return {
+        "name": result.folder.name,
+        "folder": result.folder,
+        "models": result.models,
+        "judged": judged_facts(result.judged),
+        "summary": result.summary,
+        "notes": result.report.splitlines(),
+    }
+
+
+def judged_facts(judged: Mapping[str, Judged]) -> dict[str, object]:
+    """Return figures by subset, as they stand in metrics.json."""
+    return {subset: one.facts() for subset, one in judged.items()}
 
 
 @click.command()
@@ -234,11 +273,13 @@ def tell(result: verbs.TrainResult) -> None:
     default="auto",
     help="Where.",
 )
+@JSON
 def evaluate(
     model: Path,
     features: Path,
     out: Path | None,
     device: Device,
+    as_json: bool,
     **given: Any,  # noqa: ANN401 - click's
 ) -> None:
     """Judge MODEL (a run folder or model file) on labelled slides.
@@ -247,6 +288,12 @@ def evaluate(
     """
     folder = out or (model if model.is_dir() else model.parent)
     judged = verbs.evaluate(model, labels_from(given), features, folder, device)
-    for subset, result in judged.items():
-        click.echo(result.sentence(subset))
-    click.echo(f"predictions: {folder / 'predictions.csv'}")
+    table = folder / "predictions.csv"
+    tell(
+        {"predictions": table, "judged": judged_facts(judged)},
+        [
+            *(one.sentence(subset) for subset, one in judged.items()),
+            f"predictions: {table}",
+        ],
+        as_json=as_json,
+    )

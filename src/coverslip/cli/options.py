@@ -9,9 +9,27 @@ import click
 from pydantic.fields import FieldInfo
 
 from coverslip.options import Options
+from coverslip.toml import NONE
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Chosen = TypeVar("Chosen", bound=Options)
+
+
+class OrNone(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.4
+    """A value of another type, or `none` for an option that can be turned off."""
+
+    def __init__(self, kind: Any) -> None:  # noqa: ANN401 - a type, or a click type
+        self.kind = click.types.convert_type(kind)
+        self.name = f"{self.kind.name}|{NONE}"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401 - click's
+        """Return `none` as it is, and anything else converted."""
+        return NONE if value == NONE else self.kind.convert(value, param, ctx)
 
 
 def options_of(
@@ -46,8 +64,14 @@ def pick(
 ) -> Chosen:
     """Make options from what was given on the command line; None means the default."""
     renamed = rename or {}
-    named = {name: given.get(renamed.get(name, name)) for name in kind.model_fields}
-    return kind(**{name: value for name, value in named.items() if value is not None})
+    chosen: dict[str, Any] = {}
+    for name, info in kind.model_fields.items():
+        value = given.get(renamed.get(name, name))
+        if value == NONE and _may_be_none(info):
+            chosen[name] = None
+        elif value is not None:
+            chosen[name] = value
+    return kind(**chosen)
 
 
 def _option(name: str, info: FieldInfo) -> Callable[[Command], Command]:
@@ -58,7 +82,15 @@ def _option(name: str, info: FieldInfo) -> Callable[[Command], Command]:
     text = f"{info.description or ''}{shown}"
     if kind is bool:
         return click.option(f"{flag}/--no-{flag[2:]}", name, default=None, help=text)
-    return click.option(flag, name, type=_click_type(kind), default=None, help=text)
+    taken = _click_type(kind)
+    if _may_be_none(info):
+        taken = OrNone(taken)
+    return click.option(flag, name, type=taken, default=None, help=text)
+
+
+def _may_be_none(info: FieldInfo) -> bool:
+    """Say whether None is a choice, and not what holds when nothing is said."""
+    return info.default is not None and type(None) in get_args(info.annotation)
 
 
 def _say(value: object) -> str:

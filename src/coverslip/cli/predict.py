@@ -1,6 +1,7 @@
 """Commands that use a model: `predict`, `heatmap`."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from coverslip.cli.prepare import (
     input_options,
     preparation_from,
 )
+from coverslip.cli.telling import JSON, tell
 from coverslip.pipeline import verbs
 from coverslip.prepare.features import FeatureOptions
 
@@ -42,11 +44,13 @@ def running_options(command: Command) -> Command:
 @STUDY
 @running_options
 @input_options
+@JSON
 def predict(
     model: Path,
     inputs: tuple[Path, ...],
     out: Path,
     study: Path | None,
+    as_json: bool,
     **given: Any,  # noqa: ANN401 - click's
 ) -> None:
     """Predict INPUTS with MODEL (a run folder or model file).
@@ -55,8 +59,7 @@ def predict(
     """
     folder = study or out.with_name(f"{out.stem}_study")
     result = verbs.predict(model, inputs, out, preparation_from(folder, given))
-    click.echo(f"predictions: {result.out}")
-    _report(result)
+    _tell(result, {"predictions": result.out}, as_json, [f"predictions: {result.out}"])
 
 
 @click.command()
@@ -70,6 +73,7 @@ def predict(
 @click.option("--slide", "only", multiple=True, help="Draw only this slide id.")
 @running_options
 @input_options
+@JSON
 def heatmap(
     model: Path,
     inputs: tuple[Path, ...],
@@ -77,6 +81,7 @@ def heatmap(
     study: Path | None,
     only: tuple[str, ...],
     annotations: Path | None,
+    as_json: bool,
     **given: Any,  # noqa: ANN401 - click's
 ) -> None:
     """Draw where MODEL looked on INPUTS (slides, or a study), one picture a slide.
@@ -88,18 +93,31 @@ def heatmap(
     result = verbs.heatmap(
         model, inputs, out, preparation, only, annotations=annotations
     )
-    for picture in result.pictures:
-        click.echo(f"heatmap: {picture}")
-    _report(result)
+    facts = {"folder": result.out, "heatmaps": result.pictures}
+    lines = [f"heatmap: {picture}" for picture in result.pictures]
+    _tell(result, facts, as_json, lines)
 
 
-def _report(result: verbs.PredictResult) -> None:
-    """Say what became of the slides; leave with 1 when all failed."""
+def _tell(
+    result: verbs.PredictResult,
+    made: Mapping[str, object],
+    as_json: bool,
+    lines: Sequence[str],
+) -> None:
+    """Say what was made and what became of the slides; leave with 1 when all failed."""
     total, failed, bare = len(result.rows), len(result.failed), len(result.bare)
-    click.echo(
+    facts = {
+        **made,
+        "slides": total,
+        "done": total - failed,
+        "without_tissue": result.bare,
+        "failed": {slide_id: result.rows[slide_id] for slide_id in result.failed},
+    }
+    line = (
         f"{total - failed} of {total} slides done"
         + (f", {bare} without tissue" if bare else "")
         + (f", {failed} failed" if failed else "")
     )
+    tell(facts, [*lines, line], as_json=as_json)
     if failed == total:
         sys.exit(1)

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from coverslip.cli.config import CONFIG
 from coverslip.cli.engine import engine_from, engine_options
 from coverslip.cli.options import Command, options_of, pick
+from coverslip.cli.telling import JSON, tell
 from coverslip.errors import OptionError
 from coverslip.geometry import Mpp
 from coverslip.pipeline.folders import prepare_folders
@@ -73,6 +75,7 @@ def input_options(command: Command) -> Command:
                 help="Slides at once while tissue is found.",
             ),
             QUIET,
+            CONFIG,
         )
     ):
         command = option(command)
@@ -112,13 +115,14 @@ def preparation_from(out: Path, given: dict[str, Any]) -> Preparation:
 @tissue_options
 @engine_options
 @input_options
-def tissue(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
+@JSON
+def tissue(slides: tuple[Path, ...], out: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's
     """Find the tissue on SLIDES (files, or folders of slides).
 
     Writes outlines (tissue/SLIDE.geojson), thumbnails with the outlines drawn, and the
     table slides.csv into the study folder.
     """
-    report(prepare(slides, preparation_from(out, given), upto="tissue"))
+    tell_table(prepare(slides, preparation_from(out, given), upto="tissue"), as_json)
 
 
 @click.command()
@@ -129,12 +133,13 @@ def tissue(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: 
 @tissue_options
 @engine_options
 @input_options
-def patches(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
+@JSON
+def patches(slides: tuple[Path, ...], out: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's
     """Lay patches over the tissue of SLIDES, finding the tissue first where needed.
 
     Writes coordinates that CLAM's and TRIDENT's users can read as they are.
     """
-    report(prepare(slides, preparation_from(out, given), upto="patches"))
+    tell_table(prepare(slides, preparation_from(out, given), upto="patches"), as_json)
 
 
 @click.command()
@@ -151,11 +156,13 @@ def patches(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa:
 @tissue_options
 @engine_options
 @input_options
+@JSON
 def features(
     slides: tuple[Path, ...],
     out: Path,
     from_patches: bool,
     pickle: bool,
+    as_json: bool,
     **given: Any,  # noqa: ANN401 - click's
 ) -> None:
     """Turn the patches of SLIDES into features, straight from the slides.
@@ -172,33 +179,63 @@ def features(
         made = preparation.imported(preparation.options.features.encoder)
     else:
         table = prepare(slides, preparation)
-    if pickle:
-        for path in export_pickles(made):
-            click.echo(path)
-    tell_idle(table)
-    report(table)
+    pickles = export_pickles(made) if pickle else []
+    tell(
+        {**table_facts(table), "features": made, "pickles": pickles},
+        [*map(str, pickles), *idle_lines(table), table_line(table)],
+        as_json=as_json,
+    )
+    leave_if_all_failed(table)
 
 
-def tell_idle(table: SlideTable) -> None:
-    """Say what features waited for, if any were made: the fuller one sets the pace."""
-    if (idle := table.idle()) is not None:
-        click.echo(
-            f"features: the encoder waited {idle[0]:.0%} of the time, the threads that "
-            f"read patches {idle[1]:.0%}"
-        )
-
-
-def report(table: SlideTable) -> None:
+def tell_table(table: SlideTable, as_json: bool) -> None:
     """Say what became of the slides asked for; leave with 1 when all failed."""
+    tell(table_facts(table), [table_line(table)], as_json=as_json)
+    leave_if_all_failed(table)
+
+
+def table_facts(table: SlideTable) -> dict[str, object]:
+    """Return what became of the slides asked for, and what features waited for."""
+    failed = table.with_status(FAILED)
+    idle = table.idle()
+    return {
+        "table": table.path,
+        "slides": len(table.asked),
+        "done": len(table.asked) - len(failed),
+        "without_tissue": table.with_status(NO_TISSUE),
+        "without_patch": table.with_status(NO_PATCH),
+        "failed": {slide_id: table.rows[slide_id].get("error") for slide_id in failed},
+        "encoder_idle": None if idle is None else idle[0],
+        "readers_idle": None if idle is None else idle[1],
+    }
+
+
+def table_line(table: SlideTable) -> str:
+    """Say what became of the slides asked for."""
     failed, bare = table.with_status(FAILED), table.with_status(NO_TISSUE)
     scant = table.with_status(NO_PATCH)
     total = len(table.asked)
-    click.echo(
+    return (
         f"{total - len(failed)} of {total} slides done"
         + (f", {len(bare)} without tissue" if bare else "")
         + (f", {len(scant)} with too little for a patch" if scant else "")
         + (f", {len(failed)} failed" if failed else "")
         + f": {table.path}"
     )
-    if len(failed) == total:
+
+
+def idle_lines(table: SlideTable) -> list[str]:
+    """Say what features waited for, if any were made: the fuller one sets the pace."""
+    if (idle := table.idle()) is None:
+        return []
+    line = (
+        f"features: the encoder waited {idle[0]:.0%} of the time, the threads that "
+        f"read patches {idle[1]:.0%}"
+    )
+    return [line]
+
+
+def leave_if_all_failed(table: SlideTable) -> None:
+    """Leave with 1 when no slide came through."""
+    if len(table.with_status(FAILED)) == len(table.asked):
         sys.exit(1)

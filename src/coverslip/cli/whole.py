@@ -1,6 +1,7 @@
 """Commands that do everything: `run`, `demo`."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from coverslip.cli.learn import (
     model_option,
     options_from,
     plan_from,
-    tell,
+    training_facts,
+    training_lines,
 )
 from coverslip.cli.options import options_of, pick
 from coverslip.cli.prepare import (
@@ -23,13 +25,16 @@ from coverslip.cli.prepare import (
     PLACES,
     QUIET,
     feature_options,
+    idle_lines,
     input_options,
+    leave_if_all_failed,
     patch_options,
     preparation_from,
-    report,
-    tell_idle,
+    table_facts,
+    table_line,
     tissue_options,
 )
+from coverslip.cli.telling import JSON, tell
 from coverslip.pipeline import verbs
 from coverslip.pipeline.demo import DemoOptions
 from coverslip.pipeline.demo import demo as run_demo
@@ -47,7 +52,8 @@ from coverslip.pipeline.demo import demo as run_demo
 @tissue_options
 @engine_options
 @input_options
-def run(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN401 - click's
+@JSON
+def run(slides: tuple[Path, ...], out: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's
     """Slides and labels in; a judged model and heatmaps of the test slides out.
 
     Tissue, patches, features, training, evaluation and heatmaps, into one study folder.
@@ -61,11 +67,22 @@ def run(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN
         plan_from(out, given),
         annotations=given["annotations"],
     )
-    tell(result.trained)
-    for picture in result.pictures:
-        click.echo(f"heatmap: {picture}")
-    tell_idle(result.table)
-    report(result.table)
+    lines = [
+        *training_lines(result.trained),
+        *(f"heatmap: {picture}" for picture in result.pictures),
+        *idle_lines(result.table),
+        table_line(result.table),
+    ]
+    tell(_facts(result), lines, as_json=as_json)
+    leave_if_all_failed(result.table)
+
+
+def _facts(result: verbs.RunResult) -> dict[str, object]:
+    return {
+        "run": training_facts(result.trained),
+        "heatmaps": result.pictures,
+        "preparation": table_facts(result.table),
+    }
 
 
 @click.command()
@@ -78,11 +95,13 @@ def run(slides: tuple[Path, ...], out: Path, **given: Any) -> None:  # noqa: ANN
 )
 @options_of(DemoOptions)
 @QUIET
-def demo(out: Path, quiet: bool, **given: Any) -> None:  # noqa: ANN401 - click's
+@JSON
+def demo(out: Path, quiet: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's
     """Paint a cohort of slides with lesions and run everything on it.
 
     Needs no GPU, downloads nothing, and ends with the AUC on slides kept apart.
     """
     result = run_demo(out, pick(DemoOptions, given), quiet=quiet)
-    click.echo(result.story())
+    facts = {**_facts(result.ran), "hot_patches": [asdict(one) for one in result.hot]}
+    tell(facts, [result.story()], as_json=as_json)
     sys.exit(0)

@@ -33,9 +33,11 @@ from coverslip.pipeline.camelyon16_figures import (
     judge_lesions,
     judge_slides,
 )
+from coverslip.pipeline.configuration import resolved_preparation
 from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.preparation import Preparation
 from coverslip.pipeline.table import SlideTable
+from coverslip.pipeline.trackers.hook import check_trackers
 from coverslip.pipeline.truth import Truth
 from coverslip.tables import write_csv
 
@@ -67,15 +69,12 @@ class Camelyon16Result:
 
     def facts(self) -> store.Facts:
         """Return the figures JSON-ready."""
-        left_out = {i.slide_id: i.remark for i in self.stock.with_status("left out")}
         return {
             "run": "/".join(self.trained.folder.parts[-2:]),
             "sets": SET_NAMES,
             "slides": {name: own.facts() for name, own in self.slides.items()},
             "lesions": {name: own.facts() for name, own in self.lesions.items()},
-            "used": len(self.stock.used),
-            "left_out": left_out,
-            "missing": [i.slide_id for i in self.stock.with_status("missing")],
+            **self.stock.facts(),
         }
 
     def story(self) -> str:
@@ -109,6 +108,8 @@ def camelyon16(
         LabelError: No test slide has a label, or a part of the split lacks a class.
         ParametersDifferError: The study was begun with other slides or options.
     """
+    plan = plan or verbs.TrainPlan()
+    check_trackers(plan.trackers)
     stock = take_stock(folder)
     own = preparation.study.root / FOLDER
     stock.write(own / "inventory.csv")
@@ -117,13 +118,18 @@ def camelyon16(
     drawn = [(p.stem, i.outlines) for p, i in files.items() if i.outlines]
     gather_outlines(drawn, own / "outlines")
     table = verbs.features(list(files), preparation)
-    plan = plan or verbs.TrainPlan()
     plan = replace(
         plan,
         features=preparation.features_folder,
         split_file=None,
         folds=0,
         repeats=1,
+        command="camelyon16",
+        prepared={
+            **resolved_preparation([], preparation),
+            "slides": None,
+            "camelyon16": {"folder": str(folder.resolve())},
+        },
     )
     trained = verbs.train(preparation.out, labels, options, plan)
     reasons = _reasons(stock, table)

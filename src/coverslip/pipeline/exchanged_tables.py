@@ -20,7 +20,8 @@ from coverslip.interop.stamp_tables import (
     write_stamp_tables,
 )
 from coverslip.interop.torchmil import LABELS, read_array, write_array
-from coverslip.learn.labels import Labels, Row, class_order, join, join_key, read_labels
+from coverslip.learn.labels import Labels, Row, class_order, join, read_labels
+from coverslip.learn.names import join_key
 from coverslip.learn.split_files import write_splits
 from coverslip.learn.splits import Split
 from coverslip.tables import write_csv

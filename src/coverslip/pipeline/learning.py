@@ -1,6 +1,7 @@
 """Train a model on a labelled cohort, into a run folder that can be taken up again."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +16,7 @@ from coverslip.errors import (
     CorruptFileError,
     DataError,
     LabelError,
-    MissingExtraError,
+    OptionError,
 )
 from coverslip.judge.metrics import choose_threshold
 from coverslip.learn.bags import feature_statistics
@@ -31,6 +32,7 @@ from coverslip.learn.splits import Split
 from coverslip.learn.training import PAPER, Trainer, TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import Cohort
+from coverslip.pipeline.trackers.hook import Followers
 from coverslip.pipeline.trusting import fitted_on_validation
 from coverslip.show.figures import draw_training
 from coverslip.tables import read_csv, write_csv
@@ -51,6 +53,20 @@ class LearnOptions(Options):
         default_factory=dict, description="options of the model, key=value"
     )
     training: TrainOptions = Field(default_factory=TrainOptions)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_what_is_not_the_default(cls, given: Any) -> Any:  # noqa: ANN401 - pydantic's
+        """Keep, of the model's options, those that change something.
+
+        So the same model compares as the same, whether its defaults were said or not.
+        """
+        if not isinstance(given, dict) or not given.get("model_options"):
+            return given
+        kind = entry(given.get("model", cls.model_fields["model"].default)).options
+        chosen, usual = kind(**given["model_options"]).facts(), kind().facts()
+        changed = {key: one for key, one in chosen.items() if one != usual[key]}
+        return {**given, "model_options": changed}
 
     @model_validator(mode="after")
     def _the_model_takes_its_options(self) -> Self:
@@ -89,7 +105,7 @@ def train_model(
     options: LearnOptions | None = None,
     prepare: store.Facts | None = None,
     *,
-    tensorboard: bool = False,
+    tracker: Followers | None = None,
     quiet: bool = False,
 ) -> Path:
     """Train one model on one split, or go on where a training was interrupted.
@@ -100,7 +116,7 @@ def train_model(
         folder: The run's folder: config, split, log, checkpoint.
         options: Which model, and how.
         prepare: Options that made the features, for predicting raw slides later.
-        tensorboard: Log for TensorBoard too.
+        tracker: Follows the epochs; who trains begins and ends its record.
         quiet: Show no progress.
 
     Returns:
@@ -126,7 +142,7 @@ def train_model(
     restore_state(state, trainer, made_with)
     write_splits(folder / "splits.csv", [split], cohort.join.matched.values())
     store.write_json(config, {"made_with": made_with, "left_out": cohort.left_out})
-    _advance(trainer, folder, made_with, tensorboard=tensorboard, quiet=quiet)
+    _advance(trainer, folder, made_with, tracker or Followers(), quiet=quiet)
     model = trainer.finish()
     card = _card(model, trainer, cohort, options, prepare)
     draw_training(folder / "figures" / "training.png", read_csv(folder / "log.csv"))
@@ -143,7 +159,10 @@ def _known(config: Path) -> store.Facts:
             f"{config}: does not say how the model beside it was made: delete the run's "
             "folder to train again"
         )
-    return dict(facts["made_with"])
+    made_with = dict(facts["made_with"])
+    with suppress(OptionError, KeyError, TypeError):  # older runs may say defaults, too
+        made_with["options"] = LearnOptions(**made_with["options"]).facts()
+    return made_with
 
 
 def _trainer(cohort: Cohort, split: Split, options: LearnOptions) -> Trainer:
@@ -166,11 +185,10 @@ def _advance(
     trainer: Trainer,
     folder: Path,
     made_with: store.Facts,
+    tracker: Followers,
     *,
-    tensorboard: bool,
     quiet: bool,
 ) -> None:
-    writer = _tensorboard(folder) if tensorboard else None
     bar = tqdm(
         total=trainer.options.epochs,
         initial=trainer.progress.epoch,
@@ -185,21 +203,7 @@ def _advance(
             save_state(folder / STATE_FILE, trainer, made_with)
             bar.update()
             bar.set_postfix(auc=f"{row['val_auc']:.3f}", loss=f"{row['val_loss']:.3f}")
-            if writer is not None:
-                for key, value in row.items():
-                    writer.add_scalar(key, value, int(row["epoch"]))
-    if writer is not None:
-        writer.close()
-
-
-def _tensorboard(folder: Path) -> Any:  # noqa: ANN401 - an optional package's class
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise MissingExtraError(
-            "TensorBoard is not installed: pip install 'coverslip[tensorboard]'"
-        ) from None
-    return SummaryWriter(folder / "tensorboard")
+            tracker.log(int(row["epoch"]), row)
 
 
 def _card(

@@ -1,26 +1,29 @@
 """A run: a model trained on a study's features, judged on the slides kept apart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from coverslip import store
-from coverslip.errors import DataError, OptionError
+from coverslip.errors import Complain, DataError, OptionError, refuse
 from coverslip.learn.checkpoint import load_model
+from coverslip.learn.labels import Row
+from coverslip.learn.split_files import read_splits
 from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import (
     Cohort,
-    SplitOptions,
     choose_folds,
     choose_split,
-    read_split_file,
 )
-from coverslip.pipeline.engine import Engine, LocalEngine
+from coverslip.pipeline.configuration import keep_resolved, resolved_training
 from coverslip.pipeline.folds import Part, fold_folder, gather_folds
+from coverslip.pipeline.following import followed_whole
 from coverslip.pipeline.judging import Judged, evaluate_run
 from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.preparation import PREPARED
 from coverslip.pipeline.seeds import Trained, seeded
+from coverslip.pipeline.trackers.hook import Tracking, check_trackers
+from coverslip.pipeline.train_plan import TrainPlan
 from coverslip.pipeline.trainings import Job, Source, Trainings, digest
 from coverslip.prepare.encoders.encoder import Device
 from coverslip.tables import read_csv
@@ -43,49 +46,6 @@ class TrainResult:
     judged: Mapping[str, Judged]
     report: str
     summary: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class TrainPlan:
-    """What a training is done on, beside its options.
-
-    Attributes:
-        name: Name of the run; its folder is `runs/<name>`. The model's when not given.
-        features: Folder of features; the study's only one when not given.
-        splits: How slides are dealt.
-        split_file: A split that exists, in place of dealing.
-        folds: Number of folds; 0 trains on one split.
-        repeats: How often folds are dealt; each time with other seeds.
-        seeds: Models that are trained on a split, to be averaged.
-        tensorboard: Log for TensorBoard too.
-        quiet: Show no progress.
-        engine: Where models are trained.
-    """
-
-    name: str | None = None
-    features: Path | None = None
-    splits: SplitOptions = field(default_factory=SplitOptions)
-    split_file: Path | None = None
-    folds: int = 0
-    repeats: int = 1
-    seeds: int = 1
-    tensorboard: bool = False
-    quiet: bool = False
-    engine: Engine = field(default_factory=LocalEngine)
-
-    def __post_init__(self) -> None:
-        name = self.name
-        if name is not None and (name.strip(".") == "" or {"/", "\\"} & set(name)):
-            raise OptionError(f"name={name!r}: a run's name is one folder's name")
-        if self.repeats < 1 or self.seeds < 1:
-            raise OptionError(
-                f"repeats={self.repeats}, seeds={self.seeds}: at least 1 each"
-            )
-        if self.repeats > 1 and (self.split_file is not None or not self.folds):
-            raise OptionError(
-                f"repeats={self.repeats}: only folds that are dealt here can be dealt "
-                "again: ask for folds, without a file of splits; or use seeds"
-            )
 
 
 def train(
@@ -125,6 +85,7 @@ def train_models(
         OptionError: Two models would have the same run.
     """
     plan = plan or TrainPlan()
+    check_trackers(plan.trackers)
     names = [plan.name or options.model for options in models]
     if len(set(names)) < len(names):
         raise OptionError(f"{', '.join(names)}: each model needs a run of its own name")
@@ -135,16 +96,24 @@ def train_models(
         for name, options in zip(names, models, strict=True)
     ]
     prepared = source.features / PREPARED
+    tracking = Tracking(plan.trackers, study)
     trainings = Trainings(
         source,
         digest(cohort),
         store.read_json(prepared) if prepared.exists() else None,
-        tensorboard=plan.tensorboard,
+        tracking=tracking,
         quiet=plan.quiet,
     )
     jobs = [job for run in runs for job in run.jobs]
-    done = iter(trainings.do(jobs, cohort, plan.engine))
-    return [run.result([next(done) for _ in run.jobs], cohort) for run in runs]
+    parts = [[one.folder for job in run.jobs for one in job.single()] for run in runs]
+    whole = list(zip([run.folder for run in runs], models, parts, strict=True))
+    with followed_whole(tracking, whole, plan.counts()):
+        done = iter(trainings.do(jobs, cohort, plan.engine))
+        results = [run.result([next(done) for _ in run.jobs], cohort) for run in runs]
+    for options, result in zip(models, results, strict=True):
+        table = resolved_training(study, source, options, plan)
+        keep_resolved(result.folder, plan.command, table)
+    return results
 
 
 @dataclass(frozen=True)
@@ -167,8 +136,9 @@ class _Run:
     def laid_out(
         cls, folder: Path, options: LearnOptions, cohort: Cohort, plan: TrainPlan
     ) -> "_Run":
-        parts, notes = _parts(cohort, plan, folder)
-        _keep_layout(folder, plan, parts)
+        parts, notes = parts_of(cohort.rows, plan, folder)
+        if (layout := check_layout(folder, plan, parts)) is not None:
+            store.write_json(folder / "config.json", {"layout": layout})
         jobs = [
             Job(seeded(options, part.repeat), plan.seeds, part.split, part.folder)
             for part in parts
@@ -235,20 +205,33 @@ def only_features(study: Path) -> Path:
     raise DataError(f"{study}: several features: choose one with --features ({named})")
 
 
-def _parts(
-    cohort: Cohort, plan: TrainPlan, folder: Path
+def parts_of(
+    rows: Sequence[Row], plan: TrainPlan, folder: Path, complain: Complain = refuse
 ) -> tuple[list[Part], list[str]]:
-    """Return the splits with their folders, and what a file of splits leaves unsaid."""
+    """Deal labelled slides as planned.
+
+    Args:
+        rows: The slides that can be used.
+        plan: On which split, or splits.
+        folder: Of the run.
+        complain: Told of what is wrong with a split that somebody made.
+
+    Returns:
+        The splits with their folders, and what a file of splits leaves unsaid.
+
+    Raises:
+        LabelError: They cannot be dealt so; and what nobody is told of.
+    """
     notes: list[str] = []
     if plan.split_file is not None:
-        splits, notes = _splits_of(plan.split_file, cohort)
+        splits, notes = _splits_of(plan.split_file, rows, complain)
         dealings = [splits]
     elif plan.folds:
         seeds = range(plan.splits.split_seed, plan.splits.split_seed + plan.repeats)
         each = [plan.splits.replace(split_seed=seed) for seed in seeds]
-        dealings = [choose_folds(cohort, options, plan.folds) for options in each]
+        dealings = [choose_folds(rows, options, plan.folds) for options in each]
     else:
-        dealings = [[choose_split(cohort, plan.splits)]]
+        dealings = [[choose_split(rows, plan.splits, complain)]]
     if len(dealings[0]) == 1:
         return [Part(folder, dealings[0][0])], notes
     return [
@@ -258,8 +241,10 @@ def _parts(
     ], notes
 
 
-def _splits_of(path: Path, cohort: Cohort) -> tuple[list[Split], list[str]]:
-    read = read_split_file(cohort, path)
+def _splits_of(
+    path: Path, rows: Sequence[Row], complain: Complain
+) -> tuple[list[Split], list[str]]:
+    read = read_splits(path, rows, complain)
     unsaid = {"in no split": read.unplaced, "unknown to the labels": read.unknown}
     return read.splits, [
         f"{path}: {len(ids)} slides {what} (first: {ids[0]})"
@@ -268,8 +253,13 @@ def _splits_of(path: Path, cohort: Cohort) -> tuple[list[Split], list[str]]:
     ]
 
 
-def _keep_layout(folder: Path, plan: TrainPlan, parts: Sequence[Part]) -> None:
+def check_layout(
+    folder: Path, plan: TrainPlan, parts: Sequence[Part]
+) -> store.Facts | None:
     """Refuse to mix runs of another layout in one folder; repeats and seeds may grow.
+
+    Returns:
+        The layout to be noted; None for a single model.
 
     Raises:
         ParametersDifferError: The folder's run has other folds, or fewer are asked for.
@@ -284,5 +274,4 @@ def _keep_layout(folder: Path, plan: TrainPlan, parts: Sequence[Part]) -> None:
         may = {"repeats": was["folds"] > 0, "seeds": was["seeds"] > 1}
         grown = {name: max(was[name], asked[name]) for name in may if may[name]}
         store.check_same(config, {"layout": {**was, **grown}}, {"layout": asked})
-    if asked != single:
-        store.write_json(config, {"layout": asked})
+    return None if asked == single else asked

@@ -17,12 +17,14 @@ from coverslip.learn.split_files import write_splits
 from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import Cohort
 from coverslip.pipeline.folds import mean_figures, told
+from coverslip.pipeline.following import followed
 from coverslip.pipeline.judging import Judged, evaluate_run
 from coverslip.pipeline.learning import (
     LearnOptions,
     chosen_on_validation,
     train_model,
 )
+from coverslip.pipeline.trackers.hook import Tracking
 from coverslip.prepare.encoders.encoder import choose_device
 
 
@@ -35,7 +37,7 @@ class Training:
         options: Which model, and how; `training.seed` is the first one's.
         seeds: How many models are trained on a split.
         prepare: Options that made the features.
-        tensorboard: Log for TensorBoard too.
+        tracking: Experiment trackers that follow it.
         quiet: Show no progress.
     """
 
@@ -43,7 +45,7 @@ class Training:
     options: LearnOptions
     seeds: int = 1
     prepare: store.Facts | None = None
-    tensorboard: bool = False
+    tracking: Tracking | None = None
     quiet: bool = False
 
 
@@ -95,7 +97,19 @@ def members(
 
 def train_one(training: Training, split: Split, folder: Path) -> Trained:
     """Train one model on one split, and judge it."""
-    return _judge(training, _train_one(training, split, folder), split)
+    with followed(
+        training.tracking, folder, training.cohort, split, training.options
+    ) as tracker:
+        model = train_model(
+            training.cohort,
+            split,
+            folder,
+            training.options,
+            training.prepare,
+            tracker=tracker,
+            quiet=training.quiet,
+        )
+        return _judge(training, model, split)
 
 
 def put_together(training: Training, split: Split, folder: Path) -> Trained:
@@ -104,18 +118,6 @@ def put_together(training: Training, split: Split, folder: Path) -> Trained:
     models = [place / MODEL_FILE for _, place in each]
     whole = _judge(training, _put_together(training, models, split, folder), split)
     return replace(whole, lines=(*_tell(folder, models), *whole.lines))
-
-
-def _train_one(training: Training, split: Split, folder: Path) -> Path:
-    return train_model(
-        training.cohort,
-        split,
-        folder,
-        training.options,
-        training.prepare,
-        tensorboard=training.tensorboard,
-        quiet=training.quiet,
-    )
 
 
 def _judge(training: Training, model: Path, split: Split) -> Trained:

@@ -27,6 +27,7 @@ from coverslip.pipeline.seeds import (
     put_together,
     train_one,
 )
+from coverslip.pipeline.trackers.hook import Tracking
 
 
 @dataclass(frozen=True)
@@ -89,14 +90,14 @@ class Trainings:
         source: Where the cohort comes from.
         slides: `digest` of the cohort.
         prepare: Options that made the features.
-        tensorboard: Log for TensorBoard too.
+        tracking: Experiment trackers that follow them.
         quiet: Show no progress.
     """
 
     source: Source
     slides: str
     prepare: store.Facts | None = None
-    tensorboard: bool = False
+    tracking: Tracking | None = None
     quiet: bool = False
 
     def do(self, jobs: Sequence[Job], cohort: Cohort, engine: Engine) -> list[Trained]:
@@ -137,7 +138,7 @@ class Trainings:
             job.options,
             job.seeds,
             self.prepare,
-            tensorboard=self.tensorboard,
+            tracking=self.tracking,
             quiet=self.quiet or cohort is None,
         )
         act = train_one if job.seeds == 1 else put_together

@@ -19,8 +19,8 @@ from coverslip.interop.exchange import (
 from coverslip.interop.formats import recognise
 from coverslip.interop.h5_files import named
 from coverslip.learn.labels import join, read_labels
-from coverslip.pipeline.checking import Checked, Finding, check_beside, check_item
 from coverslip.pipeline.converting import ConvertOptions, Scaled
+from coverslip.pipeline.faults import Checked, Finding, check_beside, check_item
 from coverslip.pipeline.table import FAILED
 from coverslip.slides.finding import SLIDE_SUFFIXES, find_slides, open_slide
 from coverslip.tables import read_csv

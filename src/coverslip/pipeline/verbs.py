@@ -7,6 +7,7 @@ from pathlib import Path
 from coverslip.errors import DataError, SlideError
 from coverslip.learn.labels import read_labels
 from coverslip.pipeline.comparing import ComparedRuns, compare
+from coverslip.pipeline.configuration import resolved_preparation
 from coverslip.pipeline.folders import prepare_folders
 from coverslip.pipeline.importing import export_pickles, import_pickles
 from coverslip.pipeline.learning import LearnOptions
@@ -20,7 +21,6 @@ from coverslip.pipeline.predicting import (
 from coverslip.pipeline.preparation import Preparation
 from coverslip.pipeline.preparing import prepare
 from coverslip.pipeline.runs import (
-    TrainPlan,
     TrainResult,
     evaluate,
     train,
@@ -33,6 +33,8 @@ from coverslip.pipeline.table import (
     SlideTable,
     tell_failure,
 )
+from coverslip.pipeline.trackers.hook import check_trackers
+from coverslip.pipeline.train_plan import TrainPlan
 from coverslip.tables import read_csv
 
 
@@ -201,11 +203,17 @@ def run(
     plan = plan or TrainPlan()
     if labels is not None:
         read_labels(labels)  # a wrong table is better told of before an hour of work
+    check_trackers(plan.trackers)
     table = features(slides, preparation)
     failed = table.with_status(FAILED)
     if len(failed) == len(table.asked):
         raise DataError(f"{table.path}: no slide could be prepared: see column error")
-    plan = replace(plan, features=preparation.features_folder)
+    plan = replace(
+        plan,
+        features=preparation.features_folder,
+        command="run",
+        prepared=resolved_preparation(slides, preparation, annotations),
+    )
     trained = train(preparation.out, labels, options, plan)
     tested = [
         row["slide_id"]

@@ -100,6 +100,14 @@ class Stock:
         """The slides at hand that count, by id."""
         return {item.slide_id: item for item in self.with_status("found")}
 
+    def facts(self) -> dict[str, object]:
+        """Return how many slides are used, and which are not, JSON-ready."""
+        return {
+            "used": len(self.used),
+            "left_out": {i.slide_id: i.remark for i in self.with_status("left out")},
+            "missing": [i.slide_id for i in self.with_status("missing")],
+        }
+
     def report(self) -> str:
         """Say what was found, missing and left out, and why."""
         lines = [f"{self.folder}: CAMELYON16", *_counts(self)]

@@ -1,0 +1,1 @@
+"""Experiment trackers: programs that keep and show the curves of trainings."""
