@@ -105,7 +105,7 @@ class Evidence:
         """Return the study's name, its runs, the one to begin with, and annotations."""
         runs = self.runs()
         return {
-            "study": self.study.resolve().name,
+            "study": "/".join(self.study.resolve().parts[-2:]),
             "runs": runs,
             "run": self.run or (runs[-1] if runs else None),
             "annotations": self.annotations is not None,

@@ -115,18 +115,20 @@ class Pyramid:
         self, source: int, l0_start: tuple[int, int], l0_end: tuple[int, int]
     ) -> RGB:
         """Read a part of one of the slide's levels, and nothing beyond its end."""
-        lv_size = []
+        l0_at, lv_size = [], []
         for axis in (0, 1):
-            lv_whole, l0_whole = (
-                self.slide.level_sizes[source][axis],
-                self.slide.l0_size[axis],
+            lv_whole = self.slide.level_sizes[source][axis]
+            l0_whole = self.slide.l0_size[axis]
+            nearest = round(l0_start[axis] * lv_whole / l0_whole)
+            begin = min(nearest, lv_whole - 1)
+            moved = begin != nearest
+            l0_at.append(
+                round(begin * l0_whole / lv_whole) if moved else l0_start[axis]
             )
-            begin = round(l0_start[axis] * lv_whole / l0_whole)
-            wanted = round(
-                (l0_end[axis] - l0_start[axis]) / self.slide.downsamples[source]
-            )
+            l0_wanted = l0_end[axis] - l0_start[axis]
+            wanted = round(l0_wanted / self.slide.downsamples[source])
             lv_size.append(max(1, min(wanted, lv_whole - begin)))
-        return self.slide.read(l0_start, source, (lv_size[0], lv_size[1]))
+        return self.slide.read((l0_at[0], l0_at[1]), source, (lv_size[0], lv_size[1]))
 
     def _put_together(self, place: Place) -> RGB:
         """Return the tiles of the next finer level that a tile consists of, side by side."""

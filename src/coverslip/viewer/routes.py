@@ -30,7 +30,7 @@ from coverslip.viewer.assets import KINDS, page_files
 from coverslip.viewer.evidence import Evidence, UnknownError
 from coverslip.viewer.pyramid import Place
 
-COLOURS = ("magma", "viridis", "cividis", "turbo", "RdBu_r")
+COLOURS = ("viridis", "magma", "cividis", "turbo", "RdBu_r")
 """Colour maps to choose from; cividis looks the same to the colour-blind."""
 
 JSON_KIND = "application/json"

@@ -83,9 +83,10 @@ export class List {
     if (row.fault) said.replaceChildren(part("wrong", row.status || "failed"));
     button.append(said);
     if (row.probability !== null) {
-      const meter = document.createElement("meter");
-      meter.value = row.probability;
-      meter.setAttribute("aria-hidden", "true");
+      const meter = part("meter", "");
+      const level = document.createElement("i");
+      level.style.width = `${100 * row.probability}%`;
+      meter.append(level);
       button.append(meter);
     }
     button.addEventListener("click", () => this.choose(row.id));

@@ -1,7 +1,8 @@
 // The settings of overlays, and what is known of the chosen patch.
 
 const $ = (id) => document.getElementById(id);
-const OWN = { attention: "magma", score: "RdBu_r" };
+// Stains are pink and purple: what they would be taken for comes later in the choice.
+const OWN = { attention: "viridis", score: "RdBu_r" };
 const HINT = "Click a patch, or step through the top ones.";
 
 export class Panel {
@@ -93,9 +94,9 @@ export class Panel {
     const n = scores.x.length;
     const by = this.state.show.startsWith("score") ? "score" : "attention";
     const facts = [
-      ["Rank", `${overlay.place[i] + 1} of ${n} by ${by}`],
-      ["Attention", `${scores.attention[i].toPrecision(3)} (${(scores.attention[i] * n).toFixed(1)} × mean)`],
-      ["Attention above", `${(scores.rank[i] * 100).toFixed(1)} % of patches`],
+      [`Rank by ${by}`, `${overlay.place[i] + 1} of ${n}`],
+      ["Attention", scores.attention[i].toPrecision(3)],
+      ["× mean attention", (scores.attention[i] * n).toPrecision(3)],
       ...scores.classes.map((name, c) => [`Score ${name}`, scores.chances[c][i].toFixed(3)]),
       ["Level-0 corner", `${scores.x[i]}, ${scores.y[i]}`],
     ];
