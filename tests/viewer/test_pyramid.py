@@ -118,16 +118,22 @@ def test_every_tile_shows_its_part_of_level_0(made):
 
 
 def test_the_finest_tiles_are_the_slides_own_pixels():
-    """Put side by side they are level 0, and nothing is added at the ends."""
+    """Each with a pixel of its neighbours, and nothing beyond the ends."""
     pyramid = Pyramid(array_slide((601, 389)))
-    rows = [
-        np.concatenate(
-            [pyramid.tile(Place(pyramid.top, column, row)) for column in range(3)],
-            axis=1,
-        )
-        for row in range(2)
-    ]
-    assert np.array_equal(np.concatenate(rows), pyramid.slide.levels[0])
+    for place in places(pyramid, pyramid.top):
+        left, top = (max(0, at * SIDE - 1) for at in (place.column, place.row))
+        right, bottom = ((at + 1) * SIDE + 1 for at in (place.column, place.row))
+        whole = pyramid.slide.levels[0][top:bottom, left:right]
+        assert np.array_equal(pyramid.tile(place), whole)
+
+
+def test_neighbours_show_the_same_where_they_overlap():
+    """On levels that are read and on those that are put together."""
+    pyramid = Pyramid(array_slide((6001, 2200)))
+    for level in (pyramid.top - 1, pyramid.top - 3):
+        one, other = (pyramid.tile(Place(level, c, 0)).astype(int) for c in (0, 1))
+        assert one.shape[1] == SIDE + 1
+        assert np.abs(one[:, -2:] - other[:, :2]).max() <= 1
 
 
 def test_sizes_halve_upwards_and_end_with_one_pixel():
@@ -141,7 +147,7 @@ def test_sizes_halve_upwards_and_end_with_one_pixel():
 
 def test_what_is_no_tile_is_not_there():
     """Beyond the last column, row or level there is nothing."""
-    pyramid = Pyramid(array_slide((512, 256)))
+    pyramid = Pyramid(array_slide((508, 254)))
     assert pyramid.holds(Place(9, 1, 0))
     for place in (Place(9, 2, 0), Place(9, 0, 1), Place(10, 0, 0), Place(-1, 0, 0)):
         assert not pyramid.holds(place)
@@ -151,7 +157,7 @@ def test_no_read_is_much_larger_than_a_tile():
     """A slide of one level is put together from small reads, not read whole."""
     pyramid = Pyramid(array_slide((5000, 4000)))
     pyramid.tile(Place(4, 0, 0))
-    assert max(pyramid.slide.read_sizes) <= (4 * SIDE) ** 2
+    assert max(pyramid.slide.read_sizes) <= (4 * (SIDE + 2)) ** 2
 
 
 def test_a_coarse_tile_is_put_together_once():
@@ -169,6 +175,6 @@ def test_a_tile_comes_as_jpeg_close_to_its_pixels(tmp_path):
         pyramid = Pyramid(slide)
         place = Place(pyramid.top - 1, 0, 0)
         decoded = np.asarray(Image.open(BytesIO(pyramid.jpeg(place))))
-        assert decoded.shape == (256, 256, 3)
+        assert decoded.shape == (255, 255, 3)
         off = np.abs(decoded.astype(int) - pyramid.tile(place))
         assert off.mean() < 3

@@ -37,7 +37,7 @@ def test_the_page_and_its_files_are_served(client, script):
 
 
 def test_a_tile_is_the_slides_pixels(client):
-    """A JPEG of 256 pixels, of the tissue that was painted there."""
+    """A JPEG of a tile and its overlap, of the tissue that was painted there."""
     answer = client.ask(TILE)
     assert answer.headers.getheader("Content-Type") == "image/jpeg"
     picture = Image.open(BytesIO(answer.body))

@@ -27,7 +27,7 @@ from coverslip.slides.shelf import Shelf
 from coverslip.slides.slide import Slide
 from coverslip.tables import read_csv
 from coverslip.viewer.cabinet import Cabinet
-from coverslip.viewer.pyramid import SIDE, Place, Pyramid
+from coverslip.viewer.pyramid import OVERLAP, SIDE, Place, Pyramid
 
 Json = dict[str, Any]
 
@@ -147,6 +147,7 @@ class Evidence:
                 "mpp": mpp,
                 "bounds": slide.bounds.as_list(),
                 "tile": SIDE,
+                "overlap": OVERLAP,
                 "top": pyramid.top,
             }
 

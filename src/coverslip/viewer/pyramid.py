@@ -2,7 +2,7 @@
 
 The last level is level 0 of the slide; level 0 of the pyramid is one pixel. Tile (column,
 row) of a level that is 2^k coarser begins at level-0 pixel (column, row) * SIDE * 2^k,
-exactly, whatever the slide's own levels are. At the right and below, a tile shows what
+less the overlap, exactly, whatever the slide's own levels are. At the right and below, a tile shows what
 is left of the slide and is stretched over whole pixels, by less than one, so that it
 covers that part and no more.
 """
@@ -16,8 +16,12 @@ import simplejpeg
 from coverslip.slides.shelf import Shelf
 from coverslip.slides.slide import RGB, Slide
 
-SIDE = 256
-"""Side of a tile in pixels."""
+SIDE = 254
+"""Side of a tile in pixels, without what overlaps."""
+
+OVERLAP = 1
+"""Pixels of its neighbours that a tile shows at each side. Without any, OpenSeadragon
+would stretch tiles by a pixel to hide the seams, and nothing would lie where it should."""
 
 SLACK = 1.01
 """A level of the slide this much coarser than a tile still serves for it."""
@@ -70,28 +74,29 @@ class Pyramid:
         width, height = self.size(place.level)
         return 0 <= place.column * SIDE < width and 0 <= place.row * SIDE < height
 
-    def l0_box(self, place: Place) -> tuple[int, int, int, int]:
-        """Return left, top, right, bottom of a tile in level-0 pixels."""
-        l0_side = SIDE << (self.top - place.level)
+    def l0_box(self, place: Place, overlap: int = OVERLAP) -> tuple[int, int, int, int]:
+        """Return left, top, right, bottom of a tile in level-0 pixels.
+
+        Args:
+            place: The tile.
+            overlap: Of its neighbours' pixels, how many it shows at each side.
+        """
+        step = 1 << (self.top - place.level)
         width, height = self.slide.l0_size
-        left, top = place.column * l0_side, place.row * l0_side
-        return left, top, min(left + l0_side, width), min(top + l0_side, height)
+        return (
+            max(0, place.column * SIDE - overlap) * step,
+            max(0, place.row * SIDE - overlap) * step,
+            min(((place.column + 1) * SIDE + overlap) * step, width),
+            min(((place.row + 1) * SIDE + overlap) * step, height),
+        )
 
     def tile(self, place: Place) -> RGB:
-        """Return the pixels of a tile: (height, width, 3), `SIDE` each but at the ends.
+        """Return the pixels of a tile: (height, width, 3), with those that overlap.
 
         Raises:
             UnreadableSlideError: They cannot be decoded.
         """
-        downsample = 1 << (self.top - place.level)
-        source = self._source(downsample)
-        left, top, right, bottom = self.l0_box(place)
-        size = -(-(right - left) // downsample), -(-(bottom - top) // downsample)
-        if downsample / self.slide.downsamples[source] > FINEST * SLACK:
-            return self._shelf.get(
-                place, lambda: _fitted(self._put_together(place), size)
-            )
-        return _fitted(self._read(source, (left, top), (right, bottom)), size)
+        return self._shown(place, OVERLAP)
 
     def jpeg(self, place: Place) -> bytes:
         """Return a tile as JPEG.
@@ -130,16 +135,50 @@ class Pyramid:
             lv_size.append(max(1, min(wanted, lv_whole - begin)))
         return self.slide.read((l0_at[0], l0_at[1]), source, (lv_size[0], lv_size[1]))
 
-    def _put_together(self, place: Place) -> RGB:
-        """Return the tiles of the next finer level that a tile consists of, side by side."""
-        rows = []
-        for row in (2 * place.row, 2 * place.row + 1):
-            columns = (2 * place.column, 2 * place.column + 1)
-            places = [Place(place.level + 1, column, row) for column in columns]
-            tiles = [self.tile(part) for part in places if self.holds(part)]
-            if tiles:
-                rows.append(np.concatenate(tiles, axis=1))
-        return np.concatenate(rows, axis=0)
+    def _shown(self, place: Place, overlap: int) -> RGB:
+        step = 1 << (self.top - place.level)
+        left, top, right, bottom = self.l0_box(place, overlap)
+        size = -(-(right - left) // step), -(-(bottom - top) // step)
+        source = self._source(step)
+        if step / self.slide.downsamples[source] <= FINEST * SLACK:
+            return _fitted(self._read(source, (left, top), (right, bottom)), size)
+        if overlap:
+            return _fitted(self._with_neighbours(place, overlap), size)
+        return self._shelf.get(place, lambda: _fitted(self._from_finer(place), size))
+
+    def _from_finer(self, place: Place) -> RGB:
+        """Return the tiles of the next finer level that a tile consists of, joined."""
+        parts = [
+            [
+                Place(place.level + 1, 2 * place.column + right, 2 * place.row + down)
+                for right in (0, 1)
+            ]
+            for down in (0, 1)
+        ]
+        return self._joined(parts)
+
+    def _with_neighbours(self, place: Place, overlap: int) -> RGB:
+        """Return a tile with the nearest pixels of those around it."""
+        parts = [
+            [
+                Place(place.level, place.column + right, place.row + down)
+                for right in (-1, 0, 1)
+            ]
+            for down in (-1, 0, 1)
+        ]
+        joined = self._joined(parts)
+        left = max(0, min(place.column, 1) * SIDE - overlap)
+        top = max(0, min(place.row, 1) * SIDE - overlap)
+        right = (min(place.column, 1) + 1) * SIDE + overlap
+        bottom = (min(place.row, 1) + 1) * SIDE + overlap
+        return joined[top:bottom, left:right]
+
+    def _joined(self, rows: list[list[Place]]) -> RGB:
+        """Return tiles, without overlap, side by side; what is no tile is left out."""
+        lines = [
+            [self._shown(part, 0) for part in row if self.holds(part)] for row in rows
+        ]
+        return np.concatenate([np.concatenate(line, axis=1) for line in lines if line])
 
 
 def _fitted(pixels: RGB, size: tuple[int, int]) -> RGB:

@@ -46,7 +46,7 @@ export class Stage {
         done();
       });
       this.viewer.open({
-        width: facts.width, height: facts.height, tileSize: facts.tile, tileOverlap: 0,
+        width: facts.width, height: facts.height, tileSize: facts.tile, tileOverlap: facts.overlap,
         minLevel: Math.min(facts.top, 6), maxLevel: facts.top,
         getTileUrl: (level, x, y) => ofSlide(facts.id, `/tiles/${level}/${x}/${y}.jpg`),
       });
