@@ -76,7 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     timeout = IDLE
-    wbufsize = 1 << 16  # head and body leave together: apart, each waits for the other's
+    wbufsize = (
+        1 << 16
+    )  # head and body leave together: apart, each waits for the other's
     disable_nagle_algorithm = True  # receipt, 40 ms a tile
     server: Server
 
