@@ -4,6 +4,7 @@ Slides are known by the ids in `slides.csv`. Nothing here turns a text of the pa
 the name of a file: an id, or the name of a run, is looked up among those that are there.
 """
 
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,7 +17,7 @@ from shapely.geometry import Polygon
 from coverslip import store
 from coverslip.errors import CoverslipError, DataError, MissingMppError
 from coverslip.geometry import Mpp
-from coverslip.learn.labels import join_key
+from coverslip.learn.names import join_key
 from coverslip.pipeline.scoring import RunScores, SlideScores, open_run, run_names
 from coverslip.pipeline.truth import annotation_files
 from coverslip.prepare.annotations import read_annotations
@@ -288,10 +289,14 @@ def _rings(polygons: tuple[Polygon, ...]) -> list[list[list[list[float]]]]:
 
 
 def _columns(scores: SlideScores) -> Json:
-    """Return the scores of n patches, each column a list of n."""
+    """Return the scores of n patches, each column a list of n.
+
+    A patch reaches to the end of the level-0 pixel it ends in, as in the pictures of
+    `show.heatmap`, so that neighbours leave no gap.
+    """
     said = scores.prediction
     return {
-        "side": scores.scale.l0_size,
+        "side": math.ceil(scores.scale.l0_size),
         "classes": list(scores.card.classes),
         "x": scores.coords[:, 0].tolist(),
         "y": scores.coords[:, 1].tolist(),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -34,7 +35,9 @@ class ViewOptions(Options):
         False,
         description="Ask for a token on this machine too: where others log in to it.",
     )
-    device: str = Field("auto", description="Where models are run: auto, cpu, cuda.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where models are run."
+    )
 
 
 @dataclass
