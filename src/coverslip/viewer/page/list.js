@@ -44,15 +44,16 @@ export class List {
     const all = this.rows.length;
     this.count.textContent = this.shown.length === all
       ? `${all} slides` : `${this.shown.length} of ${all} slides`;
-    this.mark(this.chosen);
+    this.element.scrollTop = 0;
+    this.mark(this.chosen, false);
   }
 
-  mark(id) {
+  mark(id, bring = true) {
     this.chosen = id;
     for (const button of this.element.querySelectorAll("button")) {
       const on = button.dataset.id === id;
       button.setAttribute("aria-current", on);
-      if (on) button.scrollIntoView({ block: "nearest" });
+      if (on && bring) button.scrollIntoView({ block: "nearest" });
     }
   }
 
