@@ -78,3 +78,16 @@ def test_what_is_no_study_is_told_so(cli, tmp_path, script):
     ran = cli("view", tmp_path, "--openseadragon", script)
     assert ran.code == 1
     assert "no study: give a folder" in ran.err
+
+
+def test_without_openseadragon_one_line_says_what_to_install(
+    cli, finished, monkeypatch
+):
+    """The extra, or a file."""
+    monkeypatch.setattr("coverslip.viewer.assets.CARRIER", "no-such-package-anywhere")
+    ran = cli("view", finished, "--no-browser")
+    assert ran.code == 1
+    assert ran.complaints == [
+        "coverslip: error: OpenSeadragon is not installed: pip install "
+        "'coverslip[view]', or name its openseadragon.min.js with --openseadragon"
+    ]
