@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from coverslip.slides.finding import Scales as Scales
     from coverslip.slides.finding import find_slides as find_slides
     from coverslip.slides.finding import open_slide as open_slide
+    from coverslip.viewer.viewing import ViewOptions as ViewOptions
+    from coverslip.viewer.viewing import view as view
 
 
 _HOME = {
@@ -102,6 +104,7 @@ _HOME = {
     "coverslip.prepare.segmentation": ["TissueOptions"],
     "coverslip.prepare.tissue": ["find_tissue"],
     "coverslip.slides.finding": ["Scales", "find_slides", "open_slide"],
+    "coverslip.viewer.viewing": ["ViewOptions", "view"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -43,6 +43,7 @@ COMMANDS = {
         "coverslip.cli.report",
         "Write a run as one HTML file that can be mailed.",
     ),
+    "view": ("coverslip.cli.view", "Show a study in the browser."),
     "froc": ("coverslip.cli.froc", "Judge how many lesions a model finds on slides."),
     "camelyon16": (
         "coverslip.cli.camelyon16",
