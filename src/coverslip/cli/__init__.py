@@ -34,6 +34,10 @@ COMMANDS = {
         "coverslip.cli.camelyon16",
         "CAMELYON16 from its folder to slide AUC and lesion FROC.",
     ),
+    "encoders": (
+        "coverslip.cli.encoders",
+        "List the encoders, and what of each is installed.",
+    ),
     "doctor": ("coverslip.cli.doctor", "Check this installation, and say what to do."),
 }
 """Module and one line of help, in the order they are listed."""

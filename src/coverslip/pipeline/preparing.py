@@ -5,6 +5,7 @@ same command after an interruption redoes at most the slide in hand.
 """
 
 import hashlib
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +19,11 @@ from tqdm import tqdm
 from coverslip import store
 from coverslip.errors import DataError, DuplicateSlideError, OptionError
 from coverslip.pipeline.calibrating import calibrate, calibration_of, keep_calibration
-from coverslip.pipeline.encoding import identity_there, same_encoder_here
+from coverslip.pipeline.encoding import (
+    identity_there,
+    same_encoder_here,
+    scale_advice,
+)
 from coverslip.pipeline.engine import Outcome
 from coverslip.pipeline.preparation import PREPARED, Preparation
 from coverslip.pipeline.table import NO_PATCH, NO_TISSUE, SlideTable
@@ -76,6 +81,8 @@ def prepare(
             "a mask named after each"
         )
     whole, encoder = upto == "features", None
+    if whole and (advice := scale_advice(preparation.options)):
+        tqdm.write(f"note: {advice}", file=sys.stderr)
     if whole and preparation.engine.remote:
         identity_there(preparation, calibrated=False)
     elif whole:

@@ -146,8 +146,13 @@ def cropped(pixels: Tensor, card: Card) -> Tensor:
     if min(x.shape[-2:]) != card.resize:
         x = _resize(x, card.resize, card.interpolation)
     crop = card.input_size
-    top, left = (x.shape[2] - crop) // 2, (x.shape[3] - crop) // 2
+    top, left = (middle(side, crop) for side in x.shape[2:])
     return x[:, :, top : top + crop, left : left + crop]
+
+
+def middle(side: int, crop: int) -> int:
+    """Return where a centre crop begins: of two middles torchvision's."""
+    return round((side - crop) / 2)
 
 
 def _resize(x: Tensor, shorter: int, mode: str) -> Tensor:

@@ -24,7 +24,7 @@ from torch import nn
 
 from coverslip.errors import MissingExtraError, OptionError
 from coverslip.prepare.encoders.card import Card
-from coverslip.prepare.encoders.eager import cropped
+from coverslip.prepare.encoders.eager import cropped, middle
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """OpenVINO's name of each precision; of int8 it is that of what stays unquantised."""
@@ -114,7 +114,7 @@ class OpenVinoNetwork:
         """Resize and crop as the card says: (B, input_size, input_size, 3)."""
         crop, (height, width) = self.card.input_size, patches.shape[1:3]
         if min(height, width) == self.card.resize:
-            top, left = (height - crop) // 2, (width - crop) // 2
+            top, left = middle(height, crop), middle(width, crop)
             centre = patches[:, top : top + crop, left : left + crop]
             return np.ascontiguousarray(centre)
         pixels = cropped(torch.tensor(np.ascontiguousarray(patches)), self.card)

@@ -16,12 +16,8 @@ from torch import Tensor, nn
 from coverslip.errors import EncoderError
 from coverslip.prepare.encoders.card import RESNET50, Card
 from coverslip.prepare.encoders.encoder import fold_batch_norm
-from coverslip.prepare.encoders.weights import (
-    fetch,
-    file_hash,
-    load_exactly,
-    read_state,
-)
+from coverslip.prepare.encoders.hub import file_hash
+from coverslip.prepare.encoders.weights import fetch, load_exactly, read_state
 
 StrideOn = Literal["3x3", "1x1"]
 
