@@ -45,7 +45,7 @@ class ConvStem(nn.Module):
     transformer's patch embedding, as timm calls it.
 
     Args:
-        img_size: Side of the images.
+        img_size: Side of the images, or height and width.
         patch_size: Side of a token; 4.
         in_chans: Channels that come in.
         embed_dim: Channels that go out; a multiple of 8.
@@ -55,7 +55,7 @@ class ConvStem(nn.Module):
 
     def __init__(
         self,
-        img_size: int = 224,
+        img_size: int | tuple[int, int] = 224,
         patch_size: int = 4,
         in_chans: int = 3,
         embed_dim: int = 96,
@@ -63,9 +63,10 @@ class ConvStem(nn.Module):
         **_others: Any,  # noqa: ANN401 - timm's
     ) -> None:
         super().__init__()
-        self.img_size, self.patch_size = (img_size,) * 2, (patch_size,) * 2
-        self.grid_size = (img_size // patch_size,) * 2
-        self.num_patches = self.grid_size[0] ** 2
+        height, width = (img_size,) * 2 if isinstance(img_size, int) else img_size
+        self.img_size, self.patch_size = (height, width), (patch_size,) * 2
+        self.grid_size = (height // patch_size, width // patch_size)
+        self.num_patches = self.grid_size[0] * self.grid_size[1]
         self.proj = nn.Sequential(
             *_halving(in_chans, embed_dim // 8),
             *_halving(embed_dim // 8, embed_dim // 4),

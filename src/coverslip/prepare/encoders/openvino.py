@@ -24,7 +24,7 @@ from torch import nn
 
 from coverslip.errors import MissingExtraError, OptionError
 from coverslip.prepare.encoders.card import Card
-from coverslip.prepare.encoders.eager import cropped, middle
+from coverslip.prepare.encoders.pixels import cropped, middle
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """OpenVINO's name of each precision; of int8 it is that of what stays unquantised."""
