@@ -71,15 +71,18 @@ def load(name: str, weights: Path | None = None) -> tuple[Card, nn.Module]:
         )
     files = find_weights(known, weights)
     state = read_states(files)
+    network = _create(plan)
     try:
-        with torch.random.fork_rng(devices=[]):
-            network = _create(plan, state)
+        filled = _create(plan, state)
+        unfilled = _unfilled(filled, network)
+        network = filled
     except (RuntimeError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        unfilled = " ".join(str(error).split())[:200]
+    if unfilled:
         raise EncoderError(
-            f"{files[0]}: not weights of {plan.architecture} ({reason}): pass the right "
-            "file with --weights"
-        ) from None
+            f"{files[0]}: not weights of {plan.architecture} ({unfilled}): pass the "
+            "right file with --weights"
+        )
     return loaded_card(known, files, weights), network.eval()
 
 
@@ -139,18 +142,37 @@ def _stub(name: str, source: str, revision: str) -> Card:
 
 
 def _create(plan: _Plan, state: object = None) -> nn.Module:
+    """Make a network, always with the same random weights where a state has none."""
     import timm
 
     overlay = {key: plan.config[key] for key in ("num_classes", "mean", "std")}
     overlay |= {"state_dict": state, "hf_hub_id": None, "url": "", "source": ""}
-    network: nn.Module = timm.create_model(
-        plan.architecture,
-        pretrained=state is not None,
-        num_classes=0,
-        pretrained_cfg_overlay=overlay,
-        **plan.arguments,
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network: nn.Module = timm.create_model(
+            plan.architecture,
+            pretrained=state is not None,
+            num_classes=0,
+            pretrained_cfg_overlay=overlay,
+            **plan.arguments,
+        )
     return network.eval()
+
+
+def _unfilled(network: nn.Module, empty: nn.Module) -> str:
+    """Name the weights that are still random: timm passes over those a file has not."""
+    random = {
+        name: value
+        for name, value in empty.named_parameters()
+        if value.ndim > 1 and value.std() > 0
+    }
+    kept = [
+        name
+        for name, value in network.named_parameters()
+        if name in random and torch.equal(value, random[name])
+    ]
+    more = f" and {len(kept) - 2} more" if len(kept) > 2 else ""
+    return f"nothing for {', '.join(kept[:2])}{more}" if kept else ""
 
 
 def _length(name: str, network: nn.Module, images: torch.Tensor) -> int:

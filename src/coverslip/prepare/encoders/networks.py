@@ -107,15 +107,15 @@ class AttentionPool(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map tokens (B, N, token_dim) to (B, dim)."""
-        count = len(tokens)
-        query = self.to_q(self.ln_q(self.query)).expand(count, 1, -1)
+        # the batch stays a part of the tensors: a traced network takes any
+        query = self.to_q(self.ln_q(self.query)).expand(tokens.shape[0], 1, -1)
         key, value = self.to_kv(self.ln_k(tokens)).chunk(2, dim=-1)
         query, key, value = (
-            part.reshape(count, part.shape[1], self.heads, -1).transpose(1, 2)
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for part in (query, key, value)
         )
-        seen = F.scaled_dot_product_attention(query, key, value)
-        pooled: Tensor = self.to_out(seen.transpose(1, 2).reshape(count, -1))
+        seen = F.scaled_dot_product_attention(query, key, value)  # (B, heads, 1, part)
+        pooled: Tensor = self.to_out(seen.squeeze(2).flatten(1))
         return pooled
 
 

@@ -71,7 +71,7 @@ def read_state(path: Path) -> tuple[State, dict[str, str]]:
 def _unwrapped(state: object) -> object:
     for key in ("model", "state_dict"):
         inside = state.get(key) if isinstance(state, dict) else None
-        if isinstance(inside, dict) and _is_state(inside):
+        if isinstance(inside, dict) and inside and _is_state(inside):
             return inside
     return state
 
