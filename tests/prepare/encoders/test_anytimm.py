@@ -31,7 +31,7 @@ def test_features_are_timms_own(timm, tmp_path):
     """Pixels as its configuration says, classifier left out, features equal."""
     from timm.data import create_transform, resolve_model_data_config
 
-    torch.manual_seed(0)
+    torch.manual_seed(7)
     name = "resnet18.a1_in1k"
     path = tmp_path / "w.bin"
     whole = timm.create_model(name).eval()
@@ -43,7 +43,7 @@ def test_features_are_timms_own(timm, tmp_path):
         expected = whole.forward_head(whole.forward_features(images), pre_logits=True)
     made = load_encoder(f"timm:{name}", weights=path, device="cpu", runtime="torch")
     np.testing.assert_allclose(made.embed(patches), expected.numpy(), atol=1e-5)
-    with pytest.raises(EncoderError, match=r"not weights of resnet34.* nothing for"):
+    with pytest.raises(EncoderError, match=r"not weights of resnet34.*nothing for"):
         load_encoder("timm:resnet34.a1_in1k", weights=path)
 
 

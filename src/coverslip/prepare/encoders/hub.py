@@ -14,6 +14,7 @@ from typing import Any
 from coverslip import store
 from coverslip.errors import CoverslipError, EncoderError, MissingExtraError
 from coverslip.prepare.encoders.card import Card
+from coverslip.version import __version__
 
 INDEX = "model.safetensors.index.json"
 """Beside weights in several files: which tensor lies in which."""
@@ -167,7 +168,10 @@ def download(card: Card, names: Sequence[str] = ()) -> Path:
         EncoderError: It cannot be had; the message says what to do.
         MissingExtraError: The hub's library is not installed.
     """
-    names = names or card.hub_files
+    if not (names := names or card.hub_files):
+        raise EncoderError(
+            f"{card.name}: its card names no file at the hub: give one with --weights"
+        )
     if offline():
         raise EncoderError(
             f"{card.name}: {names[0]} of {card.repository} is not in {hub_cache()}, and "
@@ -190,6 +194,7 @@ def download(card: Card, names: Sequence[str] = ()) -> Path:
                 name,
                 revision=card.revision or None,
                 library_name="coverslip",
+                library_version=__version__,
             )
         except Exception as error:  # noqa: BLE001 - the library's, and its HTTP client's own
             absent = isinstance(error, errors.EntryNotFoundError)
@@ -198,7 +203,7 @@ def download(card: Card, names: Sequence[str] = ()) -> Path:
                 continue
             raise EncoderError(_remedy(card, name, error, errors)) from None
         return Path(path)
-    raise EncoderError(f"{card.name}: its card names no file at the hub: use --weights")
+    raise AssertionError("the last name returns or raises")
 
 
 def _remedy(card: Card, name: str, error: Exception, errors: Any) -> str:  # noqa: ANN401 - a module
@@ -217,8 +222,8 @@ def _remedy(card: Card, name: str, error: Exception, errors: Any) -> str:  # noq
         return f"{about}: the hub knows no such repository: check the name"
     if isinstance(error, errors.RevisionNotFoundError):
         return (
-            f"{about}: the hub no longer has commit {card.revision[:12]}: download the "
-            f"newest by hand, look what changed, and {_by_hand(card)}"
+            f"{about}: the hub no longer has commit {card.revision[:12]}: look there "
+            f"what changed; to take the newest all the same, {_by_hand(card)}"
         )
     if isinstance(error, errors.LocalEntryNotFoundError):
         return (
