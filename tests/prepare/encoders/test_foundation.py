@@ -61,10 +61,15 @@ def test_each_can_be_found_at_the_hub_and_none_is_quantised_unseen():
     [
         ("uni", 0.5, 256, ""),
         ("uni", 0.5, 224, ""),
-        ("uni", 1.0, 256, "show it 1.1: lay patches with --target-mpp 0.5 --size 256"),
+        (
+            "uni",
+            1.0,
+            256,
+            "show it 1.1 um per pixel: lay patches with --target-mpp 0.5 --size 256",
+        ),
         ("virchow2", 1.0, 224, ""),  # one of its four scales
         ("virchow2", 4.0, 224, "--target-mpp 0.5 --size 224"),
-        ("conch-v1.5", 0.5, 256, "show it 0.29: lay .* --target-mpp 0.5 --size 512"),
+        ("conch-v1.5", 0.5, 256, "show it 0.29 um .* --target-mpp 0.5 --size 512"),
         ("conch-v1.5", 0.5, 512, ""),
         ("resnet50", 3.0, 256, ""),  # knows no scale
     ],

@@ -103,8 +103,8 @@ class Card:
         own = " or ".join(f"{value:g}" for value in sorted(self.mpp))
         return (
             f"{self.name} was trained at {own} um per pixel; patches of {size} px at "
-            f"{mpp:g}, resized to {self.resize} px, show it {seen:.2g}: lay patches with "
-            f"--target-mpp {self.mpp[0]:g} --size {self.patch_size}"
+            f"{mpp:g}, resized to {self.resize} px, show it {seen:.2g} um per pixel: lay "
+            f"patches with --target-mpp {self.mpp[0]:g} --size {self.patch_size}"
         )
 
 
