@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from coverslip.pipeline.verbs import tissue as tissue
     from coverslip.pipeline.verbs import train as train
     from coverslip.prepare.annotations import read_annotations as read_annotations
+    from coverslip.prepare.encoders.listing import encoders as encoders
     from coverslip.prepare.encoders.registry import load_encoder as load_encoder
     from coverslip.prepare.features import FeatureOptions as FeatureOptions
     from coverslip.prepare.features import Features as Features
@@ -98,6 +99,7 @@ _HOME = {
     "coverslip.pipeline.truth": ["Truth"],
     "coverslip.pipeline.validating": ["validate"],
     "coverslip.prepare.annotations": ["read_annotations"],
+    "coverslip.prepare.encoders.listing": ["encoders"],
     "coverslip.prepare.encoders.registry": ["load_encoder"],
     "coverslip.prepare.features": ["FeatureOptions", "Features", "extract_features"],
     "coverslip.prepare.patches": ["PatchOptions", "lay_patches"],

@@ -46,6 +46,14 @@ def slide_id_of(path: Path) -> str:
     return path.stem
 
 
+def features_name(encoder: str) -> str:
+    """Return the name of the folder of an encoder's features.
+
+    What not every system takes in a name (`timm:resnet18`, `hf-hub:org/net`) is `_`.
+    """
+    return "features_" + re.sub(r"[^\w.+-]", "_", encoder)
+
+
 @dataclass(frozen=True)
 class Patching:
     """The part of a study that holds patches of one scale, size and overlap."""
@@ -58,7 +66,7 @@ class Patching:
 
     def features_folder(self, encoder: str) -> Path:
         """Return the folder of one encoder's features."""
-        return self.root / f"features_{encoder}"
+        return self.root / features_name(encoder)
 
     def features(self, encoder: str, slide_id: str) -> Path:
         """Return where one slide's features lie."""
