@@ -50,7 +50,7 @@ def main() -> None:
     for path in find_slides([data_folder() / "slides"]):
         rows += measure(path, asked.tiles)
     print(table(rows))
-    load = os.getloadavg()[0]
+    load = round(os.getloadavg()[0], 1)
     facts = {"tiles": asked.tiles, "asked": {"p95": BAR}, "rows": rows}
     seconds = round(time.perf_counter() - begun)
     store.write_json(

@@ -87,9 +87,5 @@ def test_without_openseadragon_one_line_says_what_to_install(
     monkeypatch.setattr("coverslip.viewer.assets.CARRIER", "no-such-package-anywhere")
     ran = cli("view", finished, "--no-browser")
     assert ran.code == 1
-    assert ran.complaints == [
-        (
-            "coverslip: error: OpenSeadragon is not installed: pip install "
-            "'coverslip[view]', or name its openseadragon.min.js with --openseadragon"
-        )
-    ]
+    (line,) = ran.complaints
+    assert "pip install 'coverslip[view]', or name its openseadragon.min.js" in line
