@@ -6,12 +6,14 @@
 #   make bench-accuracy   every model against every other (hours; slice: minutes)
 #   make bench-speed      reading, tissue, embedding, training against others (minutes)
 #
+#   make docs             the site of the documentation, in build/site (a minute or two)
+#
 # Others: make bench-accuracy-slice, make check (linters, types, import contract), make clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench-accuracy bench-accuracy-slice bench-speed check format clean
+.PHONY: demo test bench-accuracy bench-accuracy-slice bench-speed docs check format clean
 
 demo: .venv/ready
 	$(BIN)/coverslip demo --out demo
@@ -29,6 +31,10 @@ bench-accuracy-slice: .venv/ready
 bench-speed: .venv/ready
 	$(BIN)/python -m benchmarks.speed $(RIVALS)
 
+docs: .venv/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky \
+		--quiet --doctree-dir build/doctrees docs build/site
+
 check: .venv/ready
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -44,6 +50,10 @@ format: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
 		--editable '.[lite0,openvino,tensorboard,mlflow,ray]' --requirement requirements-dev.txt
+	touch $@
+
+.venv/docs: .venv/ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 clean:

@@ -1,6 +1,8 @@
 """What tests of whole studies share: the command that makes one, and looking into it."""
 
 import csv
+import json
+import re
 from pathlib import Path
 
 import h5py
@@ -41,7 +43,8 @@ def files(folder: Path) -> dict[str, int]:
 def same(one: Path, other: Path) -> bool:
     """Say whether two files of studies hold the same, whenever they were made.
 
-    HDF5 names its own folder, and the table of slides the seconds of each stage.
+    HDF5 names its own folder, the table of slides the seconds of each stage, and a
+    run's provenance and report the command and the folder.
     """
     if one.suffix == ".h5":
         with h5py.File(one) as a, h5py.File(other) as b:
@@ -49,7 +52,21 @@ def same(one: Path, other: Path) -> bool:
             return facts and all(np.array_equal(a[key], b[key]) for key in b)
     if one.name == "slides.csv":
         return _timeless(one) == _timeless(other)
+    if one.name == "provenance.json":
+        return _placeless(one) == _placeless(other)
+    if one.name == "report.html":
+        return _nameless(one) == _nameless(other)
     return one.read_bytes() == other.read_bytes()
+
+
+def _nameless(path: Path) -> str:
+    named = r"(?s)<(title|h1|pre)\b.*?</\1>|<h3>Command of[^<]*</h3>|\s"
+    return re.sub(named, "", path.read_text(encoding="utf-8"))
+
+
+def _placeless(path: Path) -> dict[str, object]:
+    facts = json.loads(path.read_text())
+    return {key: facts[key] for key in facts if key not in {"commands", "labels"}}
 
 
 def _timeless(path: Path) -> dict[str, dict[str, str]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coverslip.pipeline import preparing
+from coverslip.pipeline import outlining, preparing
 from coverslip.prepare.features import Features
 from coverslip.testing import LESION, slide_file
 from studies import LEARN, PATCHING, files, predictions, rows, run_arguments, same
@@ -606,7 +606,8 @@ def test_a_disk_that_is_full(cli, cohort, finished, tmp_path, monkeypatch, name)
 def test_ctrl_c_in_a_stage(cli, cohort, finished, tmp_path, monkeypatch, stage, done):
     """One line and code 130; the same command goes on and redoes no finished slide."""
     study, calls = tmp_path / "study", []
-    work = getattr(preparing, stage)
+    home = outlining if stage == "find_tissue" else preparing
+    work = getattr(home, stage)
 
     def interrupted(*arguments, **options):
         calls.append(arguments[0].slide_id)
@@ -614,7 +615,7 @@ def test_ctrl_c_in_a_stage(cli, cohort, finished, tmp_path, monkeypatch, stage, 
             raise KeyboardInterrupt
         return work(*arguments, **options)
 
-    monkeypatch.setattr(preparing, stage, interrupted)
+    monkeypatch.setattr(home, stage, interrupted)
     ran = features(cli, cohort.slides, study, "--workers", "1")
     assert ran.code == 130
     assert [line for line in ran.complaints if line] == [

@@ -2,7 +2,8 @@
 
     python tests/test_docs.py
 
-writes docs/cli.md and the menu of shell completion anew from the commands' own help.
+writes docs/cli.md and the menu of shell completion anew from the commands' own help,
+and docs/api.md from docstrings.
 """
 
 import ast
@@ -16,25 +17,27 @@ from pathlib import Path
 import click
 import pytest
 
-from coverslip.cli import COMMANDS, cli
+from coverslip.cli import cli
 from coverslip.cli.completion import MENU, menu_facts
 from coverslip.learn.models.dmia import DMIAOptions
 from coverslip.learn.models.zoo import MODELS
 from coverslip.learn.training import TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import SplitOptions
+from coverslip.pipeline.exported import ExportOptions
 from coverslip.pipeline.table import COLUMNS
 from coverslip.prepare.encoders.registry import encoder_names
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions
+from written_pages import api_page, cli_page
 
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCE = PROJECT / "src" / "coverslip"
 DOCS = PROJECT / "docs"
 CLI_PAGE = DOCS / "cli.md"
+API_PAGE = DOCS / "api.md"
 PAGES = [*sorted(PROJECT.glob("*.md")), *sorted(DOCS.glob("*.md"))]
-WIDTH = 88
 
 FORBIDDEN = {
     "a path of one machine": r"(?<![\w.}])/(work|tmp|root|home)/\w",
@@ -42,42 +45,16 @@ FORBIDDEN = {
     "a place beside the repository": r"\.\./sha[r]ed",
     "a tool that is no part of the project": r"\bf[a]rm\b",
 }
-SEED_NAMES = re.findall(
-    r"\w+",
-    """get_roi_bounds Extract_Patch_From_Slide_STRIDE getFolder_name read_tumor_mask
-    Bottleneck_Baseline ResNet_Baseline resnet50_baseline extract_save_features
-    Patch_dataset_SlideFolder_noLabel Classifier_1fc residual_block DimReduction
-    Attention2 Attention_Gated AttentionLayer Attention_with_Classifier AverageMeter
-    test_attention_DTFD_preFeat_MultipleMean print_log reOrganize_mDATA
-    reOrganize_mDATA_test MaxMinS MaxS AFS total_instance numGroup""",
-)
-
-
-def cli_page() -> str:
-    """Return docs/cli.md as the commands would have it."""
-    top = click.Context(
-        cli, info_name="coverslip", terminal_width=WIDTH, **cli.context_settings
-    )
-    intro = (
-        "Written by `python tests/test_docs.py` from the commands' own help. How to use "
-        "them: [usage.md](usage.md). What the options mean: [method.md](method.md) for "
-        "the model and its training, [tissue.md](tissue.md) for tissue and patches, "
-        "[usage.md](usage.md) for encoders and splits."
-    )
-    parts = ["# Commands", intro, f"```text\n{cli.get_help(top)}\n```"]
-    for name in COMMANDS:
-        command = cli.get_command(top, name)
-        assert command is not None
-        context = click.Context(
-            command, parent=top, info_name=name, terminal_width=WIDTH
-        )
-        parts += [f"## {name}", f"```text\n{command.get_help(context)}\n```"]
-    return "\n\n".join(parts) + "\n"
 
 
 def test_the_command_reference_is_the_commands_own_help():
     """docs/cli.md is what `python tests/test_docs.py` would write now."""
     assert CLI_PAGE.read_text() == cli_page(), "run `python tests/test_docs.py`"
+
+
+def test_the_table_of_python_names_is_their_docstrings():
+    """docs/api.md is what `python tests/test_docs.py` would write now."""
+    assert API_PAGE.read_text() == api_page(), "run `python tests/test_docs.py`"
 
 
 def menu_text() -> str:
@@ -221,7 +198,8 @@ def said(value: object) -> str:
         (TissueOptions, "tissue.md"),
         (PatchOptions, "tissue.md"),
         (FeatureOptions, "usage.md"),
-        (SplitOptions, "usage.md"),
+        (SplitOptions, "cross-validate.md"),
+        (ExportOptions, "qupath.md"),
     ],
 )
 def test_every_option_has_a_row_with_its_default(kind: type[Options], page: str):
@@ -232,36 +210,6 @@ def test_every_option_has_a_row_with_its_default(kind: type[Options], page: str)
         for name, field in kind.model_fields.items()
     ]
     assert [row for row in rows if row not in text] == []
-
-
-def seed_table() -> list[tuple[str, str, list[str]]]:
-    """Return (seed, file, names) of each row of the table in method.md."""
-    rows = re.findall(
-        r"^\| (\d\.\d.*?) \| `([\w/]+\.py)` \| (.+) \|$",
-        (DOCS / "method.md").read_text(),
-        re.MULTILINE,
-    )
-    return [(part, file, re.findall(r"`(\w+)`", names)) for part, file, names in rows]
-
-
-def test_the_seed_table_leads_to_code_that_is_there():
-    """Each file exists and defines or imports the names of its row."""
-    table = seed_table()
-    assert len(table) > 40
-    missing = []
-    for part, file, names in table:
-        module = import_module(
-            "coverslip." + file.removesuffix(".py").replace("/", ".")
-        )
-        assert names, part
-        missing += [f"{file}: {name}" for name in names if not hasattr(module, name)]
-    assert missing == []
-
-
-def test_the_seed_table_has_every_name_of_the_seed():
-    """A reader with the seed document in hand finds each part."""
-    text = (DOCS / "method.md").read_text()
-    assert [name for name in SEED_NAMES if f"`{name}`" not in text] == []
 
 
 def test_formats_name_every_column_of_the_table_of_slides():
@@ -317,7 +265,18 @@ def test_constraints_are_names_and_versions_only():
 
 def repository_files() -> Iterator[Path]:
     """Give the text files of the repository."""
-    suffixes = {".py", ".md", ".toml", ".txt", ".csv", ".json", ".xml", ".yml", ".cfg"}
+    suffixes = {
+        ".py",
+        ".md",
+        ".ipynb",
+        ".toml",
+        ".txt",
+        ".csv",
+        ".json",
+        ".xml",
+        ".yml",
+        ".cfg",
+    }
     yield from (path for path in PROJECT.iterdir() if path.is_file())
     for folder in ("src", "tests", "docs", "benchmarks", ".ci"):
         for path in (PROJECT / folder).rglob("*"):
@@ -338,4 +297,5 @@ def test_no_file_names_a_machine_or_a_registry():
 
 if __name__ == "__main__":
     CLI_PAGE.write_text(cli_page())
+    API_PAGE.write_text(api_page())
     MENU.write_text(menu_text())

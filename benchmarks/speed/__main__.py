@@ -4,8 +4,9 @@
         [--peer-python PY] [--dtfd DIR] [--weights FILE]
 
 Each stage runs in a process of its own, so that none inherits another's memory or
-threads. openslide-python, tifffile and PyTorch take part always, the others where a
-checkout is named. The figures of a stage are kept in `benchmarks/results/speed_*.json`.
+threads. openslide-python, tifffile and PyTorch take part always, torchmil and SOMA where
+the interpreter of `--peer-python` (this one, unless another is named) has them, the
+others where a checkout is named. The figures of a stage are kept in `benchmarks/results/speed_*.json`.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from benchmarks.speed import (
     tissue,
     training,
     training_auc,
+    training_peers,
 )
 from benchmarks.speed.measure import show
 from benchmarks.speed.rivals import Rivals, add_arguments
@@ -43,6 +45,7 @@ def stages(rivals: Rivals, dtfd: Path | None, weights: Path | None) -> dict[str,
         "tissue": partial(tissue.main, rivals),
         "embedding": partial(embedding.main, rivals, weights),
         "training": partial(training.main, dtfd),
+        "training_peers": partial(training_peers.main, rivals),
         "training_auc": training_auc.main,
         "growth": growth.main,
     }

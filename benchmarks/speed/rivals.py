@@ -4,6 +4,10 @@
     --trident DIR     github.com/mahmoodlab/TRIDENT
     --peer-python PY  an interpreter that has what they need
 
+Programs that come as packages (torchmil, SOMA) take part where that interpreter, which
+is this one unless another is named, has them. torchmil can live beside coverslip:
+`pip install '.[bench]'`. SOMA needs torchvision and more, thus an environment of its own.
+
 Their own code runs, in their own interpreter; here is only how to start it. What they
 need (torchvision and timm among it), and the weights that timm fetches, is the business
 of that interpreter.
@@ -22,6 +26,9 @@ from tempfile import TemporaryFile
 
 from benchmarks.speed.measure import Spent
 
+PACKAGES = ("torchmil", "soma")
+"""Programs that are installed, not checked out, as Python imports them."""
+
 
 @dataclass(frozen=True)
 class Rivals:
@@ -30,10 +37,12 @@ class Rivals:
     Attributes:
         folders: Checkouts by name, `clam` and `trident`.
         python: The interpreter that runs them.
+        packages: Those that it has installed, of `PACKAGES`.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
     python: str = sys.executable
+    packages: frozenset[str] = frozenset()
 
     @classmethod
     def asked(cls, given: argparse.Namespace) -> "Rivals":
@@ -41,14 +50,16 @@ class Rivals:
         named = {"clam": given.clam, "trident": given.trident}
         folders = {k: v.resolve() for k, v in named.items() if v is not None}
         # not resolved: a virtual environment's interpreter is a link
-        return cls(folders, os.path.abspath(given.peer_python))  # noqa: PTH100
+        python = os.path.abspath(given.peer_python)  # noqa: PTH100
+        return cls(folders, python, installed(python))
 
     def __contains__(self, name: str) -> bool:
-        return name in self.folders
+        return name in self.folders or name in self.packages
 
     def env(self, name: str) -> dict[str, str]:
         """Return what a program needs to find its own modules."""
-        return {"PYTHONPATH": str(self.folders[name])}
+        folder = self.folders.get(name)
+        return {} if folder is None else {"PYTHONPATH": str(folder)}
 
     @contextmanager
     def at_work(self, name: str, code: str) -> Iterator[Callable[[], Spent]]:
@@ -56,7 +67,7 @@ class Rivals:
 
         Args:
             name: The program.
-            code: Python that defines `work()`, run in its folder.
+            code: Python that defines `work()`, run in its folder, if it has one.
 
         Raises:
             RuntimeError: It fails.
@@ -65,7 +76,7 @@ class Rivals:
             TemporaryFile("w+") as complaints,
             subprocess.Popen(
                 [self.python, "-c", code + _LOOP],
-                cwd=self.folders[name],
+                cwd=self.folders.get(name),
                 env={**os.environ, **self.env(name)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -86,6 +97,18 @@ class Rivals:
                 yield work
             finally:
                 process.kill()
+
+
+def installed(python: str) -> frozenset[str]:
+    """Return which of `PACKAGES` an interpreter has."""
+    ask = (
+        "from importlib.util import find_spec\n"
+        f"print(*[name for name in {PACKAGES} if find_spec(name)])"
+    )
+    said = subprocess.run(
+        [python, "-c", ask], capture_output=True, text=True, check=True
+    )
+    return frozenset(said.stdout.split())
 
 
 _LOOP = f"""

@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from coverslip.pipeline.cohort import SplitOptions as SplitOptions
     from coverslip.pipeline.demo import demo as demo
     from coverslip.pipeline.doctor import doctor as doctor
+    from coverslip.pipeline.exported import ExportOptions as ExportOptions
+    from coverslip.pipeline.exporting import export as export
     from coverslip.pipeline.learning import LearnOptions as LearnOptions
     from coverslip.pipeline.localising import FrocOptions as FrocOptions
     from coverslip.pipeline.localising import froc as froc
+    from coverslip.pipeline.planning import plan as plan
     from coverslip.pipeline.preparation import Preparation as Preparation
     from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
+    from coverslip.pipeline.reporting import ReportOptions as ReportOptions
     from coverslip.pipeline.truth import Truth as Truth
     from coverslip.pipeline.verbs import TrainPlan as TrainPlan
     from coverslip.pipeline.verbs import compare as compare
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
     from coverslip.pipeline.verbs import heatmap as heatmap
     from coverslip.pipeline.verbs import patches as patches
     from coverslip.pipeline.verbs import predict as predict
+    from coverslip.pipeline.verbs import report as report
     from coverslip.pipeline.verbs import run as run
     from coverslip.pipeline.verbs import tissue as tissue
     from coverslip.pipeline.verbs import train as train
@@ -64,9 +69,13 @@ _HOME = {
     "coverslip.pipeline.cohort": ["SplitOptions"],
     "coverslip.pipeline.demo": ["demo"],
     "coverslip.pipeline.doctor": ["doctor"],
+    "coverslip.pipeline.exported": ["ExportOptions"],
+    "coverslip.pipeline.exporting": ["export"],
     "coverslip.pipeline.learning": ["LearnOptions"],
     "coverslip.pipeline.localising": ["FrocOptions", "froc"],
+    "coverslip.pipeline.planning": ["plan"],
     "coverslip.pipeline.preparation": ["Preparation", "PrepareOptions"],
+    "coverslip.pipeline.reporting": ["ReportOptions"],
     "coverslip.pipeline.verbs": [
         "TrainPlan",
         "compare",
@@ -75,6 +84,7 @@ _HOME = {
         "heatmap",
         "patches",
         "predict",
+        "report",
         "run",
         "tissue",
         "train",

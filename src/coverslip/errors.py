@@ -23,9 +23,20 @@ What is not here: programming mistakes, which stay `TypeError`, `ValueError`, ..
 A `SlideError` or `DataError` about one slide never ends a batch; an `OutputError` does.
 """
 
+from collections.abc import Callable
+
 
 class CoverslipError(Exception):
     """Base of every error that coverslip raises on purpose."""
+
+
+Complain = Callable[[CoverslipError], None]
+"""Told what is wrong by a check that could go on; it may list that, or raise it."""
+
+
+def refuse(error: CoverslipError) -> None:
+    """Raise what is wrong: the first of it ends the work."""
+    raise error
 
 
 class SlideError(CoverslipError):

@@ -4,10 +4,12 @@ import time
 
 import numpy as np
 import pytest
+import shapely
 
 from coverslip.errors import DataError
 from coverslip.judge.detections import (
     Detections,
+    hot_regions,
     peaks,
     read_detections,
     regions,
@@ -135,3 +137,34 @@ def test_a_row_that_is_no_detection_is_named(tmp_path, row):
         read_detections(path)
     with pytest.raises(DataError, match="no such file"):
         read_detections(tmp_path / "b.csv")
+
+
+def test_hot_regions_are_the_areas_of_the_regions():
+    """Touching patches are one area, with its hole; a corner joins; the best is first."""
+    corners, scores = grid(
+        [
+            [0.6, 0.7, 0.6, 0.0, 0.0],
+            [0.6, 0.1, 0.6, 0.0, 0.9],
+            [0.6, 0.6, 0.6, 0.0, 0.0],
+            [0.0, 0.0, 0.0, 0.5, 0.0],
+        ]
+    )
+    lone, ring = hot_regions(corners, scores, SIDE, 0.5)
+    assert lone.shape.equals(shapely.box(400, 100, 500, 200))
+    whole = shapely.box(0, 0, 300, 300).difference(shapely.box(100, 100, 200, 200))
+    assert ring.shape.equals(whole.union(shapely.box(300, 300, 400, 400)))
+    assert ring.shape.is_valid
+    assert len(shapely.get_coordinates(ring.shape)) == 15
+    assert scores[ring.patches].min() == 0.5
+    assert len(ring.patches) == 9
+    assert len(regions(corners, scores, SIDE, 0.5).scores) == 2
+    assert hot_regions(corners, scores, SIDE, 0.95) == []
+
+
+def test_hot_patches_whose_side_is_no_whole_number_leave_no_gap():
+    """Neighbours of a grid that was rounded to pixels are one rectangle."""
+    side = 64.6
+    xs = np.rint(np.arange(7) * side).astype(int)
+    corners = np.stack(np.meshgrid(xs, xs), axis=-1).reshape(-1, 2)
+    (region,) = hot_regions(corners, np.ones(len(corners)), side, 0.5)
+    assert region.shape.equals(shapely.box(0, 0, xs[-1] + 65, xs[-1] + 65))

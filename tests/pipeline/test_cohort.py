@@ -8,13 +8,12 @@ import pytest
 
 from coverslip.errors import DataError, LabelError
 from coverslip.learn.labels import read_labels
-from coverslip.learn.split_files import write_splits
+from coverslip.learn.split_files import read_splits, write_splits
 from coverslip.pipeline.cohort import (
     SplitOptions,
     choose_folds,
     choose_split,
     open_cohort,
-    read_split_file,
 )
 from coverslip.prepare.features import Features
 from coverslip.testing import toy_cohort
@@ -88,7 +87,7 @@ def test_what_cannot_be_used_is_left_out_by_name(toy, kind, named):
     assert len(cohort.bags) == 7
     assert str(path) in cohort.left_out["toy_003"]
     assert named in cohort.left_out["toy_003"]
-    assert "toy_003" not in choose_split(cohort, SplitOptions())
+    assert "toy_003" not in choose_split(cohort.rows, SplitOptions())
 
 
 def test_when_none_can_be_used_the_first_reason_is_told(toy):
@@ -121,7 +120,7 @@ def test_the_split_column_of_the_labels_counts(toy, tmp_path):
     labels = tmp_path / "split.csv"
     body = [f"{line},{w}" for line, w in zip(lines[1:], where, strict=True)]
     labels.write_text("\n".join([f"{lines[0]},split", *body]))
-    split = choose_split(opened(toy, labels), SplitOptions(split_seed=5))
+    split = choose_split(opened(toy, labels).rows, SplitOptions(split_seed=5))
     assert list(split.values()) == where
 
 
@@ -129,16 +128,18 @@ def test_the_seed_deals_and_shares_are_kept(toy):
     """The same seed gives the same split; another may give another."""
     cohort = opened(toy)
     options = SplitOptions(val_share=0.25, test_share=0.25)
-    split = choose_split(cohort, options)
-    assert split == choose_split(cohort, options)
+    split = choose_split(cohort.rows, options)
+    assert split == choose_split(cohort.rows, options)
     assert sorted(split.values()) == ["test"] * 2 + ["train"] * 4 + ["val"] * 2
-    others = [choose_split(cohort, options.replace(split_seed=s)) for s in range(1, 5)]
+    others = [
+        choose_split(cohort.rows, options.replace(split_seed=s)) for s in range(1, 5)
+    ]
     assert any(other != split for other in others)
 
 
 def test_folds_test_each_slide_once(toy):
     """Over the folds, every slide is in the test set exactly once."""
-    splits = choose_folds(opened(toy), SplitOptions(val_share=0.3), 3)
+    splits = choose_folds(opened(toy).rows, SplitOptions(val_share=0.3), 3)
     tested = [k for split in splits for k, subset in split.items() if subset == "test"]
     assert sorted(tested) == [f"toy_{n:03d}" for n in range(8)]
 
@@ -146,10 +147,10 @@ def test_folds_test_each_slide_once(toy):
 def test_a_split_file_comes_back(toy, tmp_path):
     """What was written is read, with what it leaves out."""
     cohort = opened(toy)
-    split = choose_split(cohort, SplitOptions(val_share=0.25, test_share=0.25))
+    split = choose_split(cohort.rows, SplitOptions(val_share=0.25, test_share=0.25))
     partial = dict(list(split.items())[:-1])
     write_splits(tmp_path / "s.csv", [partial], cohort.join.matched.values())
-    read = read_split_file(cohort, tmp_path / "s.csv")
+    read = read_splits(tmp_path / "s.csv", cohort.rows)
     assert read.splits == [partial]
     assert read.unplaced == ("toy_007",)
 

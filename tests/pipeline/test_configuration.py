@@ -11,8 +11,8 @@ from coverslip.pipeline.configuration import (
     resolved_training,
 )
 from coverslip.pipeline.learning import LearnOptions
-from coverslip.pipeline.plan import TrainPlan
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
+from coverslip.pipeline.train_plan import TrainPlan
 from coverslip.pipeline.trainings import Source
 from coverslip.slides.finding import Scales
 

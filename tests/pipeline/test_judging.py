@@ -28,7 +28,7 @@ def toy(tmp_path):
 def trained(toy, folder):
     """Train a small model on a toy cohort; return cohort, split and model."""
     cohort = open_cohort(toy.features, read_labels(toy.labels))
-    split = choose_split(cohort, SplitOptions(val_share=0.25, test_share=0.25))
+    split = choose_split(cohort.rows, SplitOptions(val_share=0.25, test_share=0.25))
     options = LearnOptions(training={"epochs": 2}, model_options={"dim": 8})
     return cohort, split, train_model(cohort, split, folder, options, quiet=True)
 

@@ -36,7 +36,7 @@ def toy(tmp_path_factory):
     """Return an opened toy cohort and its split."""
     made = toy_cohort(tmp_path_factory.mktemp("toy"), slides=24, patches=30)
     cohort = open_cohort(made.features, read_labels(made.labels))
-    return cohort, choose_split(cohort, SplitOptions())
+    return cohort, choose_split(cohort.rows, SplitOptions())
 
 
 @pytest.fixture(scope="module")

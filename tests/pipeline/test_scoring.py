@@ -95,7 +95,9 @@ def test_a_slide_that_is_gone_is_told_so(finished, monkeypatch):
     monkeypatch.setattr(
         scoring,
         "gather",
-        lambda *given: [replace(source, slide=None) for source in real(*given)],
+        lambda *given, **how: [
+            replace(source, slide=None) for source in real(*given, **how)
+        ],
     )
     run = RunScores(finished, "dmia")
     with pytest.raises(SlideError, match="its slide is not known"):

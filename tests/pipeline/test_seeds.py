@@ -40,7 +40,9 @@ def toy(tmp_path_factory):
     """Return an opened toy cohort and its split."""
     made = toy_cohort(tmp_path_factory.mktemp("toy"), slides=20, patches=10, dim=4)
     cohort = open_cohort(made.features, read_labels(made.labels))
-    return cohort, choose_split(cohort, SplitOptions(val_share=0.3, test_share=0.3))
+    return cohort, choose_split(
+        cohort.rows, SplitOptions(val_share=0.3, test_share=0.3)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def judged(tmp_path):
     """Return the folder of a small run that is trained and judged."""
     toy = toy_cohort(tmp_path / "toy", slides=40, patches=12, dim=4)
     cohort = open_cohort(toy.features, read_labels(toy.labels))
-    split = choose_split(cohort, SplitOptions(val_share=0.5, test_share=0.25))
+    split = choose_split(cohort.rows, SplitOptions(val_share=0.5, test_share=0.25))
     options = LearnOptions(training={"epochs": 2}, model_options={"dim": 8})
     model = train_model(cohort, split, tmp_path / "run", options, quiet=True)
     evaluate_run(model, cohort, split, tmp_path / "run")

@@ -19,7 +19,11 @@ def test_the_study_is_laid_out_as_documented(finished, cohort):
     ids = sorted(path.stem for path in cohort.slides.iterdir())
     tested = [k for k, r in predictions(finished).items() if r["split"] == "test"]
     run = ("config.json", "log.csv", "metrics.json", "model.json", "model.safetensors")
-    figures = ("reliability_test.png", "roc_test.png", "roc_val.png", "training.png")
+    run += ("predictions.csv", "splits.csv", "provenance.json", "report.html")
+    run += ("config.toml",)
+    figures = ["reliability_test.png", "roc_test.png", "roc_val.png", "training.png"]
+    for name in ("roc", "calibration", "confusion", "classes", "training_curves"):
+        figures += [f"{name}.svg", f"{name}.png"]
     expected = {
         "slides.csv",
         *(f"tissue/{i}.geojson" for i in ids),
@@ -27,8 +31,7 @@ def test_the_study_is_laid_out_as_documented(finished, cohort):
         *(f"{PATCHING}/patches/{i}_patches.h5" for i in ids),
         f"{PATCHING}/features_fake/prepare.json",
         *(f"{PATCHING}/features_fake/{i}.h5" for i in ids),
-        *(f"runs/dmia/{name}" for name in (*run, "predictions.csv", "splits.csv")),
-        "runs/dmia/config.toml",
+        *(f"runs/dmia/{name}" for name in run),
         *(f"runs/dmia/figures/{name}" for name in figures),
         *(f"heatmaps/{i}{end}" for i in tested for end in (".csv", ".png")),
         *(f"heatmaps/{i}_patches.png" for i in tested),
@@ -99,7 +102,7 @@ def test_pictures_can_be_opened_and_their_tables_fit(finished):
 
 def test_the_same_command_again_does_nothing(cli, finished, cohort, tmp_path):
     """Every stage finds its work done: no file is touched, and the words are the same."""
-    study = tmp_path / "study"
+    study = tmp_path / finished.parent.name / "study"  # which the report names
     shutil.copytree(finished, study)
     before = files(study)
     ran = cli(*run_arguments(cohort, study, "--quiet"))
@@ -193,7 +196,7 @@ def test_a_heatmap_of_an_unknown_slide_is_refused(cli, finished, tmp_path):
 
 
 def test_stages_one_by_one_make_what_run_makes(cli, cohort, finished, tmp_path):
-    """`tissue`, `patches`, `features`, `train`: the same study, without heatmaps."""
+    """`tissue`, `patches`, `features`, `train`, `report`: the same, without heatmaps."""
     study = tmp_path / "study"
     for stage, status in (
         ("tissue", "tissue"),
@@ -212,6 +215,7 @@ def test_stages_one_by_one_make_what_run_makes(cli, cohort, finished, tmp_path):
         assert {r["status"] for r in rows(study / "slides.csv").values()} == {status}
     ran = cli("train", study, "--labels", cohort.labels, *LEARN, "--quiet")
     assert ran.code == 0
+    assert cli("report", study, "--quiet").code == 0
     for path in finished.rglob("*"):
         # how a run is made again is another command for one made step by step
         if path.is_file() and not {"heatmaps", "config.toml"} & {*path.parts}:

@@ -13,7 +13,6 @@ from coverslip.prepare.annotations import (
     read_annotations,
     read_geojson,
     read_ncrf_json,
-    read_polygons_geojson,
     write_asap_xml,
 )
 
@@ -91,15 +90,6 @@ def test_holes_multipolygons_and_collections_are_walked(geojson):
     assert found.region.equals(both)
     assert found.skipped == {"type Point": 1}
     assert read_geojson(geojson(shapely.geometry.mapping(both))).region.equals(both)
-
-
-def test_polygons_are_given_whatever_their_class(geojson):
-    """The plain reading sorts nothing out: name and polygon, parts apart."""
-    both = shapely.MultiPolygon([SMALL, FAR])
-    path = geojson([feature(BIG, classed("Ignore*")), feature(both)])
-    found = read_polygons_geojson(path)
-    assert [name for name, _ in found] == ["Ignore*", "", ""]
-    assert [polygon.area for _, polygon in found] == [100**2, 100, 100]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,10 @@ from coverslip.version import __version__
 
 COMMANDS = {
     "demo": ("coverslip.cli.whole", "Paint a cohort and run everything on it."),
+    "plan": (
+        "coverslip.cli.plan",
+        "Look before a run: is all well, and what will it take.",
+    ),
     "run": (
         "coverslip.cli.whole",
         "Slides and labels in; model, figures, heatmaps out.",
@@ -31,6 +35,14 @@ COMMANDS = {
     "compare": ("coverslip.cli.compare", "Compare runs on the slides they share."),
     "predict": ("coverslip.cli.predict", "Predict slides that nobody has labelled."),
     "heatmap": ("coverslip.cli.predict", "Draw where a model looked on slides."),
+    "export": (
+        "coverslip.cli.export",
+        "Write a run's word for QuPath, ASAP and slide readers.",
+    ),
+    "report": (
+        "coverslip.cli.report",
+        "Write a run as one HTML file that can be mailed.",
+    ),
     "froc": ("coverslip.cli.froc", "Judge how many lesions a model finds on slides."),
     "camelyon16": (
         "coverslip.cli.camelyon16",
@@ -87,8 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from coverslip.cli.completion import complete
 
         sys.exit(complete())
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        sys.exit(cli.main(arguments, prog_name="coverslip", standalone_mode=False) or 0)
+        left = cli.main(words, prog_name="coverslip", standalone_mode=False, obj=words)
+        sys.exit(left or 0)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

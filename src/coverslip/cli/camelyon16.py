@@ -19,7 +19,7 @@ from coverslip.cli.prepare import (
     table_line,
     tissue_options,
 )
-from coverslip.cli.telling import JSON, tell
+from coverslip.cli.telling import JSON, command_line, tell
 from coverslip.cohorts.camelyon16.layout import take_stock
 from coverslip.cohorts.camelyon16.miniature import paint_miniature
 from coverslip.pipeline import camelyon16 as pipeline
@@ -79,6 +79,7 @@ def camelyon16(
         trackers=given["trackers"],
         quiet=given["quiet"],
         engine=engine_from(out, given),
+        typed=command_line(),
     )
     result = pipeline.camelyon16(folder, preparation_from(out, given), options, plan)
     tell(

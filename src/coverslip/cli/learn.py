@@ -11,7 +11,7 @@ from coverslip.cli.config import CONFIG, model_settings
 from coverslip.cli.engine import engine_from, engine_options
 from coverslip.cli.options import Command, options_of, pick
 from coverslip.cli.prepare import QUIET
-from coverslip.cli.telling import JSON, tell
+from coverslip.cli.telling import JSON, command_line, tell
 from coverslip.errors import OptionError
 from coverslip.learn.models.zoo import MODELS, entry
 from coverslip.learn.training import TrainOptions
@@ -175,6 +175,7 @@ def plan_from(
         trackers=given["trackers"],
         quiet=given["quiet"],
         engine=engine_from(study, given),
+        typed=command_line(),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,13 @@ JSON = click.option(
     is_flag=True,
     help="Print the result as one JSON object, and nothing else on standard output.",
 )
+
+
+def command_line() -> str:
+    """Return the command line at work, as it could be typed; empty outside of one."""
+    context = click.get_current_context(silent=True)
+    words = context.find_root().obj if context is not None else None
+    return shlex.join(["coverslip", *words]) if words else ""
 
 
 def tell(

@@ -34,7 +34,7 @@ from coverslip.cli.prepare import (
     table_line,
     tissue_options,
 )
-from coverslip.cli.telling import JSON, tell
+from coverslip.cli.telling import JSON, command_line, tell
 from coverslip.pipeline import verbs
 from coverslip.pipeline.demo import DemoOptions
 from coverslip.pipeline.demo import demo as run_demo
@@ -54,9 +54,10 @@ from coverslip.pipeline.demo import demo as run_demo
 @input_options
 @JSON
 def run(slides: tuple[Path, ...], out: Path, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - click's
-    """Slides and labels in; a judged model and heatmaps of the test slides out.
+    """Slides and labels in; a judged model, heatmaps and a report out.
 
-    Tissue, patches, features, training, evaluation and heatmaps, into one study folder.
+    Tissue, patches, features, training, evaluation, heatmaps of the test slides and an
+    HTML report, into one study folder.
     Stopped at any point, the same command goes on.
     """
     result = verbs.run(
@@ -70,6 +71,7 @@ def run(slides: tuple[Path, ...], out: Path, as_json: bool, **given: Any) -> Non
     lines = [
         *training_lines(result.trained),
         *(f"heatmap: {picture}" for picture in result.pictures),
+        *(result.report.lines() if result.report is not None else ()),
         *idle_lines(result.table),
         table_line(result.table),
     ]
@@ -81,6 +83,7 @@ def _facts(result: verbs.RunResult) -> dict[str, object]:
     return {
         "run": training_facts(result.trained),
         "heatmaps": result.pictures,
+        "report": None if result.report is None else result.report.path,
         "preparation": table_facts(result.table),
     }
 
@@ -101,7 +104,8 @@ def demo(out: Path, quiet: bool, as_json: bool, **given: Any) -> None:  # noqa: 
 
     Needs no GPU, downloads nothing, and ends with the AUC on slides kept apart.
     """
-    result = run_demo(out, pick(DemoOptions, given), quiet=quiet)
+    options = pick(DemoOptions, given)
+    result = run_demo(out, options, quiet=quiet, typed=command_line())
     facts = {**_facts(result.ran), "hot_patches": [asdict(one) for one in result.hot]}
     tell(facts, [result.story()], as_json=as_json)
     sys.exit(0)

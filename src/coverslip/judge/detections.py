@@ -15,19 +15,24 @@ Detections of other programs are read from the organisers' files: `prob,x,y` a r
 
 import csv
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
+from shapely import MultiPolygon, Polygon
 
 from coverslip import store
 from coverslip.errors import DataError
+from coverslip.prepare.outlines import patch_boxes
 
 Floats = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.int64]
 
 RADIUS_UM = 200.0
 """A patch this near to a better one is no detection of its own: of patches of 128 um,
@@ -99,16 +104,72 @@ def regions(
     corners, values = corners[high], values[high]
     if not len(values):
         return _at_centres(corners, values, l0_size, np.empty(0, np.intp))
-    reach = math.ceil(l0_size)  # corners are whole pixels, and a side need not be
-    pairs = KDTree(corners).query_pairs(reach, p=math.inf, output_type="ndarray")
-    links = coo_array(
-        (np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])),
-        shape=(len(values), len(values)),
-    )
-    _, group = connected_components(links, directed=False)
+    group = touching(corners, l0_size)
     order = _best_first(corners, values)
     first = np.unique(group[order], return_index=True)[1]
     return _at_centres(corners, values, l0_size, order[np.sort(first)])
+
+
+def touching(l0_coords: npt.NDArray[np.generic], l0_size: float) -> Groups:
+    """Return (N,) which group of touching patches each one belongs to, from 0 on.
+
+    Patches touch when they share an edge, a corner, or overlap.
+
+    Args:
+        l0_coords: (N, 2) level-0 top-left corners.
+        l0_size: Side of a patch in level-0 pixels.
+    """
+    if not len(l0_coords):
+        return np.empty(0, np.int64)
+    reach = math.ceil(l0_size)  # corners are whole pixels, and a side need not be
+    pairs = KDTree(l0_coords).query_pairs(reach, p=math.inf, output_type="ndarray")
+    links = coo_array(
+        (np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])),
+        shape=(len(l0_coords), len(l0_coords)),
+    )
+    _, group = connected_components(links, directed=False)
+    return np.asarray(group, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class HotRegion:
+    """Touching patches whose scores all reach a threshold.
+
+    Attributes:
+        shape: Their union in level-0 pixels, holes included; each patch reaches to the
+            end of the level-0 pixel it ends in. Of several polygons where patches touch
+            at a corner only.
+        patches: (n,) which patches they are.
+    """
+
+    shape: Polygon | MultiPolygon
+    patches: npt.NDArray[np.int64]
+
+
+def hot_regions(
+    l0_coords: npt.NDArray[np.int64],
+    scores: npt.ArrayLike,
+    l0_size: float,
+    threshold: float,
+) -> list[HotRegion]:
+    """Return the areas of the detections that `regions` finds, the best first.
+
+    Arguments and errors as there.
+    """
+    corners, values = _checked(l0_coords, scores)
+    high = np.flatnonzero(values >= threshold)
+    group = touching(corners[high], l0_size)
+    order = high[_best_first(corners[high], values[high])]
+    place = np.empty(len(values), np.int64)
+    place[high] = group
+    first = np.unique(place[order], return_index=True)[1]
+    boxes = patch_boxes(l0_coords, l0_size)
+    members = [high[group == place[order[i]]] for i in np.sort(first)]
+    # Without points along straight edges, of which a union has one a patch.
+    return [
+        HotRegion(shapely.union_all(boxes[which]).simplify(0), which)
+        for which in members
+    ]
 
 
 def _checked(

@@ -106,7 +106,7 @@ def evaluate(
     confusion = np.array(figures["confusion"])
     per_class = {
         name: {"n": int((y == c).sum()), "auc": auc(y == c, p[:, c])}
-        | _rates(confusion, c)
+        | class_rates(confusion, c)
         for c, name in enumerate(classes)
     }
     return Metrics(
@@ -133,7 +133,7 @@ def metrics_at(
     decided = (p[:, 1] >= threshold).astype(int) if n_classes == 2 else p.argmax(axis=1)
     confusion = np.zeros((n_classes, n_classes), dtype=np.int64)
     np.add.at(confusion, (y, decided), 1)
-    rates = [_rates(confusion, c) for c in range(n_classes)]
+    rates = [class_rates(confusion, c) for c in range(n_classes)]
     figures = (
         rates[1]
         if n_classes == 2
@@ -238,8 +238,8 @@ def _average_precision(positive: npt.NDArray[np.bool_], scores: Floats) -> float
     return float((precision * hits).sum() / hits.sum())
 
 
-def _rates(confusion: Ints, c: int) -> dict[str, float]:
-    """Return the rates of class c against the rest."""
+def class_rates(confusion: Ints, c: int) -> dict[str, float]:
+    """Return the rates of class c against the rest, by name; NaN where undefined."""
     tp = int(confusion[c, c])
     fn = int(confusion[c].sum()) - tp
     fp = int(confusion[:, c].sum()) - tp

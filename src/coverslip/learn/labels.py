@@ -7,14 +7,13 @@ slide file's extension.
 """
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 
-from coverslip.errors import DataError, LabelError
+from coverslip.errors import Complain, DataError, LabelError, refuse
+from coverslip.learn.names import join_key, near_names
 from coverslip.tables import read_csv
 
 CASE_COLUMNS = ("case_id", "patient_id", "patient")
@@ -23,9 +22,6 @@ CASE_COLUMNS = ("case_id", "patient_id", "patient")
 _NO_LABEL = {"", "na", "n/a", "nan", "null"}
 _NEGATIVE = re.compile(
     r"-|no|false|normal|neg(ative)?|benign|healthy|control|absent|wt|wild-?type|mss|.+-"
-)
-_EXTENSION = re.compile(
-    r"\.(svs|tiff?|ndpi|mrxs|scn|vmu|vms|bif|svslide|czi|dcm|isyntax|h5|pt|pkl|npy)$"
 )
 _SHOWN = 5
 
@@ -73,7 +69,7 @@ class Join:
         matched: Rows by slide id; ids are written as the slides write them.
         slides_without_label: Slides that the table does not label.
         labels_without_slide: Ids of labels whose slide is not at hand.
-        near: Some slides without label, each with an unused id that looks like it.
+        near: Slides without label, each with an unused id that is probably meant.
     """
 
     labels: Labels
@@ -105,17 +101,20 @@ class Join:
         return "\n".join(line for line in lines if line)
 
 
-def read_labels(path: Path, classes: Sequence[str] = ()) -> Labels:
+def read_labels(
+    path: Path, classes: Sequence[str] = (), complain: Complain = refuse
+) -> Labels:
     """Read a label table.
 
     Args:
         path: The CSV file.
         classes: Class names in order, such as a trained model's. Without them they are
             the table's, in `class_order`, and there must be at least two.
+        complain: Told of a slide without id, of one that is described in two ways, and
+            of classes that are not as they should be; what is left is returned.
 
     Raises:
-        LabelError: The file or a column is missing, a slide has no id, one slide is
-            described in two ways, or the classes are not as they should be.
+        LabelError: The file or a column is missing; and what nobody is told of.
     """
     try:
         cells = [
@@ -124,23 +123,28 @@ def read_labels(path: Path, classes: Sequence[str] = ()) -> Labels:
     except DataError as error:
         raise LabelError(str(error)) from None
     if nameless := [row for row in cells if not row.get("slide_id")]:
-        raise LabelError(
-            f"{path}: {len(nameless)} rows have no slide_id, the first is "
-            f"{','.join(nameless[0].values())!r}: fill in or delete them"
+        complain(
+            LabelError(
+                f"{path}: {len(nameless)} rows have no slide_id, the first is "
+                f"{','.join(nameless[0].values())!r}: fill in or delete them"
+            )
         )
-    rows, repeated = _without_repeats(path, [_row(row) for row in cells])
+    named = [_row(row) for row in cells if row.get("slide_id")]
+    rows, repeated = _without_repeats(path, named, complain)
     unlabelled = tuple(row.slide_id for row in rows if not row.label)
     labelled = [row for row in rows if row.label]
-    return _labels(str(path), labelled, classes, unlabelled, repeated)
+    labels = Labels(str(path), {}, tuple(classes), unlabelled, repeated)
+    return _labelled(labels, labelled, complain)
 
 
-def labels_from_names(slide_ids: Iterable[str]) -> Labels:
+def labels_from_names(slide_ids: Iterable[str], complain: Complain = refuse) -> Labels:
     """Label slides by their names, `tumor...` and `normal...` (seed section 3.4).
 
     CAMELYON16's test slides (`test_001`) cannot be labelled so: they need a table.
 
     Raises:
-        LabelError: A name begins with neither word, or all with the same one.
+        LabelError: A name begins with neither word, or all with the same one; unless
+            `complain` is told of it.
     """
     rows, others = [], []
     for slide_id in slide_ids:
@@ -150,44 +154,45 @@ def labels_from_names(slide_ids: Iterable[str]) -> Labels:
         else:
             others.append(slide_id)
     if others:
-        raise LabelError(
-            f"{_few(others)}: a name that begins with neither tumor nor normal says no "
-            "label: give a CSV slide_id,label"
+        complain(
+            LabelError(
+                f"{_few(others)}: a name that begins with neither tumor nor normal says "
+                "no label: give a CSV slide_id,label"
+            )
         )
-    return _labels("slide names", rows)
+    return _labelled(Labels("slide names", {}, ()), rows, complain)
 
 
-def join(labels: Labels, slide_ids: Iterable[str]) -> Join:
+def join(labels: Labels, slide_ids: Iterable[str], complain: Complain = refuse) -> Join:
     """Bring a label table and the slides at hand together.
 
     Raises:
-        LabelError: Nothing matches, or two slides match the same label.
+        LabelError: Nothing matches, or two slides match the same label; unless
+            `complain` is told of it.
     """
     by_key = {join_key(slide_id): row for slide_id, row in labels.rows.items()}
     slides = sorted(set(slide_ids))
     keys = {slide_id: join_key(slide_id) for slide_id in slides}
-    _refuse_equal_keys(keys)
+    _refuse_equal_keys(keys, complain)
     matched = {
         slide_id: replace(by_key[key], slide_id=slide_id)
         for slide_id, key in keys.items()
         if key in by_key
     }
     if not matched:
-        raise LabelError(
-            f"{labels.source}: none of its {len(labels.rows)} labels belongs to one of "
-            f"the {len(slides)} slides (a label: {min(labels.rows)!r}, a slide: "
-            f"{slides[0] if slides else None!r}): write slide_id as the slide's file name"
+        label, slide = min(labels.rows, default=None), min(slides, default=None)
+        complain(
+            LabelError(
+                f"{labels.source}: none of its {len(labels.rows)} labels belongs to one "
+                f"of the {len(slides)} slides (a label: {label!r}, a slide: {slide!r}): "
+                "write slide_id as the slide's file name"
+            )
         )
     taken = {keys[slide_id] for slide_id in matched}
     bare = tuple(slide_id for slide_id in slides if slide_id not in matched)
     unused = tuple(row.slide_id for key, row in by_key.items() if key not in taken)
-    return Join(labels, matched, bare, unused, _near_misses(bare, unused))
-
-
-def join_key(slide_id: str) -> str:
-    """Return what two spellings of one slide's id have in common."""
-    text = unicodedata.normalize("NFC", slide_id.strip()).casefold()
-    return _EXTENSION.sub("", text)
+    near = {pair.slide: pair.label for pair in near_names(bare, unused)}
+    return Join(labels, matched, bare, unused, near)
 
 
 def class_order(names: Iterable[str]) -> tuple[str, ...]:
@@ -221,7 +226,7 @@ def _row(cells: Mapping[str, str]) -> Row:
 
 
 def _without_repeats(
-    path: Path, rows: Iterable[Row]
+    path: Path, rows: Iterable[Row], complain: Complain
 ) -> tuple[list[Row], tuple[str, ...]]:
     first: dict[str, Row] = {}
     repeated: list[str] = []
@@ -234,68 +239,50 @@ def _without_repeats(
         same = case and (known.label, known.split) == (row.label, row.split)
         (repeated if same else conflicts).append(row.slide_id)
     if conflicts:
-        raise LabelError(
-            f"{path}: {_few(conflicts)} stands there twice with another label, case or "
-            "split: keep the right row"
+        complain(
+            LabelError(
+                f"{path}: {_few(conflicts)} stands there twice with another label, case "
+                "or split: keep the right row"
+            )
         )
     return list(first.values()), tuple(dict.fromkeys(repeated))
 
 
-def _labels(
-    source: str,
-    rows: Sequence[Row],
-    classes: Sequence[str] = (),
-    unlabelled: tuple[str, ...] = (),
-    repeated: tuple[str, ...] = (),
-) -> Labels:
-    """Check the classes and make the table."""
+def _labelled(labels: Labels, rows: Sequence[Row], complain: Complain) -> Labels:
+    """Check the classes of rows and put them into a table; its own classes, if any."""
+    source, classes = labels.source, labels.classes
     found = class_order(row.label for row in rows)
     if classes and (unknown := set(found) - set(classes)):
-        raise LabelError(
-            f"{source}: {_few(sorted(unknown))} is none of the classes "
-            f"{', '.join(classes)}: correct the label, or leave its cell empty"
+        complain(
+            LabelError(
+                f"{source}: {_few(sorted(unknown))} is none of the classes "
+                f"{', '.join(classes)}: correct the label, or leave its cell empty"
+            )
         )
     if not classes and len(found) < 2:
         named = f"only the class {found[0]!r}" if found else "no label"
-        raise LabelError(f"{source}: {named}: label slides of at least two classes")
+        complain(LabelError(f"{source}: {named}: label slides of at least two classes"))
     if len({name.casefold() for name in found}) < len(found):
-        raise LabelError(
-            f"{source}: classes {', '.join(found)}: some differ only in upper and lower "
-            "case: write each in one way"
+        complain(
+            LabelError(
+                f"{source}: classes {', '.join(found)}: some differ only in upper and "
+                "lower case: write each in one way"
+            )
         )
     by_id = {row.slide_id: row for row in rows}
-    return Labels(source, by_id, tuple(classes) or found, unlabelled, repeated)
+    return replace(labels, rows=by_id, classes=classes or found)
 
 
-def _refuse_equal_keys(keys: Mapping[str, str]) -> None:
+def _refuse_equal_keys(keys: Mapping[str, str], complain: Complain) -> None:
     first: dict[str, str] = {}
     for slide_id, key in keys.items():
         if first.setdefault(key, slide_id) != slide_id:
-            raise LabelError(
-                f"slides {first[key]!r} and {slide_id!r} differ only in upper and lower "
-                "case or extension: rename or remove one"
+            complain(
+                LabelError(
+                    f"slides {first[key]!r} and {slide_id!r} differ only in upper and "
+                    "lower case or extension: rename or remove one"
+                )
             )
-
-
-def _near_misses(slides: Sequence[str], unused: Sequence[str]) -> dict[str, str]:
-    """Find, for the first few slides, an unused label id that may be meant for it."""
-    near = {}
-    for slide_id in slides[:_SHOWN]:
-        key = join_key(slide_id)
-        alike = {
-            join_key(other): other for other in unused if _alike(key, join_key(other))
-        }
-        if best := get_close_matches(key, alike, n=1, cutoff=0.4):
-            near[slide_id] = alike[best[0]]
-    return near
-
-
-def _alike(one: str, other: str) -> bool:
-    """Return whether one id continues the other, or both have the same numbers."""
-    short, long = sorted((one, other), key=len)
-    continues = long.startswith(short) and not long[len(short)].isalnum()
-    ones, others = ([int(n) for n in re.findall("[0-9]+", id_)] for id_ in (one, other))
-    return continues or ones == others != []
 
 
 def _listed(title: str, names: Sequence[str]) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from coverslip.errors import DataError, LabelError
-from coverslip.learn.labels import Row, join_key
+from coverslip.errors import Complain, DataError, LabelError, refuse
+from coverslip.learn.labels import Row
+from coverslip.learn.names import join_key
 from coverslip.learn.splits import (
     SUBSETS,
     Split,
@@ -47,16 +48,19 @@ def write_splits(path: Path, splits: Sequence[Split], rows: Iterable[Row]) -> No
     write_csv(path, ["slide_id", "case_id", "label", *names], table)
 
 
-def read_splits(path: Path, rows: Iterable[Row]) -> SplitsFile:
+def read_splits(
+    path: Path, rows: Iterable[Row], complain: Complain = refuse
+) -> SplitsFile:
     """Read what `write_splits` wrote, or CLAM's `train,val,test` columns of slide ids.
 
     Args:
         path: The CSV file.
         rows: The labelled slides; ids are matched as with labels.
+        complain: Told of a slide or a case that is in two subsets.
 
     Raises:
-        LabelError: The file has neither layout, a cell is no subset, a slide or case is
-            in two subsets, or the file knows none of the slides.
+        LabelError: The file has neither layout, a cell is no subset, or the file knows
+            none of the slides; and what nobody is told of.
     """
     rows = list(rows)
     slide_of = {join_key(row.slide_id): row.slide_id for row in rows}
@@ -69,9 +73,11 @@ def read_splits(path: Path, rows: Iterable[Row]) -> SplitsFile:
             if slide_id is None:
                 unknown.add(written)
             elif split.setdefault(slide_id, subset) != subset:
-                raise LabelError(
-                    f"{path}: slide {slide_id!r} is in both {split[slide_id]} and "
-                    f"{subset}: keep it in one"
+                complain(
+                    LabelError(
+                        f"{path}: slide {slide_id!r} is in both {split[slide_id]} and "
+                        f"{subset}: keep it in one"
+                    )
                 )
         splits.append(split)
     if not any(splits):
@@ -81,7 +87,7 @@ def read_splits(path: Path, rows: Iterable[Row]) -> SplitsFile:
             f"{example!r}): write the slide ids as the labels do"
         )
     for split in splits:
-        check_cases(split, rows)
+        check_cases(split, rows, complain)
     unplaced = {row.slide_id for row in rows}.difference(*splits)
     ordered = [in_order(split) for split in splits]
     return SplitsFile(ordered, tuple(sorted(unknown)), tuple(sorted(unplaced)))

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from coverslip.errors import LabelError, OptionError
+from coverslip.errors import Complain, LabelError, OptionError, refuse
 from coverslip.learn.labels import Row
 
 Subset = Literal["train", "val", "test"]
@@ -85,7 +85,10 @@ def make_folds(
 
 
 def split_from_labels(
-    rows: Iterable[Row], seed: int = 0, val_share: float = VAL_SHARE
+    rows: Iterable[Row],
+    seed: int = 0,
+    val_share: float = VAL_SHARE,
+    complain: Complain = refuse,
 ) -> Split:
     """Follow the `split` column of the label table.
 
@@ -93,12 +96,18 @@ def split_from_labels(
     the training cases is taken for it.
 
     Raises:
-        LabelError: A cell is no subset, nothing is for training, a case is in two
-            subsets, or a class has too few training cases to validate on one.
+        LabelError: Nothing is for training, or a class has too few training cases to
+            validate on one; a cell is no subset, or a case is in two subsets, unless
+            `complain` is told of it.
     """
     by_id = {row.slide_id: row for row in rows}
-    split = {s: subset_of(row.split, s) for s, row in by_id.items() if row.split}
-    check_cases(split, by_id.values())
+    split: Split = {}
+    for slide_id, row in by_id.items():
+        try:
+            split |= {slide_id: subset_of(row.split, slide_id)} if row.split else {}
+        except LabelError as error:
+            complain(error)
+    check_cases(split, by_id.values(), complain)
     if "train" not in split.values():
         raise LabelError(
             "the labels' column split: no slide is for training: write train, val or "
@@ -111,19 +120,24 @@ def split_from_labels(
     return in_order(split)
 
 
-def check_cases(split: Mapping[str, Subset], rows: Iterable[Row]) -> None:
+def check_cases(
+    split: Mapping[str, Subset], rows: Iterable[Row], complain: Complain = refuse
+) -> None:
     """Refuse a split that puts one case into two subsets.
 
     Raises:
-        LabelError: It does; the message names the case.
+        LabelError: It does; the message names the case. `complain` is told of each
+            slide that is apart from its case's first.
     """
     home: dict[str, str] = {}
     for row in rows:
         subset = split.get(row.slide_id)
         if subset and home.setdefault(row.case_id, subset) != subset:
-            raise LabelError(
-                f"case {row.case_id!r} is in both {home[row.case_id]} and {subset} "
-                f"(slide {row.slide_id!r}): keep all slides of a case in one subset"
+            complain(
+                LabelError(
+                    f"case {row.case_id!r} is in both {home[row.case_id]} and {subset} "
+                    f"(slide {row.slide_id!r}): keep all slides of a case in one subset"
+                )
             )
 
 

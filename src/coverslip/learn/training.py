@@ -78,6 +78,23 @@ class Progress:
     since_best: int
 
 
+def require_two_classes(name: str, labels: Sequence[object]) -> None:
+    """Refuse slides that are all of one class.
+
+    Args:
+        name: What they are for.
+        labels: The class of each.
+
+    Raises:
+        LabelError: There are not two classes among them.
+    """
+    if len(set(labels)) < 2:
+        raise LabelError(
+            f"{name}: {len(labels)} slides of one class only: label more slides, or "
+            "split them otherwise"
+        )
+
+
 class Trainer:
     """A training in progress: `epochs` advances it, `state` and `restore` keep it.
 
@@ -103,11 +120,7 @@ class Trainer:
         self.options = options or TrainOptions()
         val = [item for item in val if len(item.bag)]
         for name, part in (("training", train), ("validation", val)):
-            if len({item.label for item in part}) < 2:
-                raise LabelError(
-                    f"{name}: {len(part)} slides of one class only: label more slides, "
-                    "or split them otherwise"
-                )
+            require_two_classes(name, [item.label for item in part])
         for item in (*train, *val):
             model.check(item.bag.features.shape)
         self.device = choose_device(self.options.device)

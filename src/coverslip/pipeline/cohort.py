@@ -9,11 +9,10 @@ from pathlib import Path
 from pydantic import Field
 
 from coverslip import store
-from coverslip.errors import DataError, MismatchError
+from coverslip.errors import Complain, DataError, MismatchError, refuse
 from coverslip.learn.bags import Bag, bag_facts, check_belongs
 from coverslip.learn.labels import Join, Labels, Row, join
 from coverslip.learn.loading import Labelled
-from coverslip.learn.split_files import SplitsFile, read_splits
 from coverslip.learn.splits import Split, make_folds, make_split, split_from_labels
 from coverslip.options import Options
 from coverslip.prepare.features import Features
@@ -46,6 +45,11 @@ class Cohort:
     join: Join
     facts: store.Facts
     left_out: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Labels of the slides whose features can be used."""
+        return [row for key, row in self.join.matched.items() if key in self.bags]
 
     def part(self, split: Split, subset: str) -> list[Labelled]:
         """Return the labelled bags of one subset, in order of slide id."""
@@ -107,24 +111,21 @@ def _usual_facts(bags: Sequence[Bag]) -> store.Facts:
     return dict(json.loads(counted.most_common(1)[0][0]))
 
 
-def read_split_file(cohort: Cohort, path: Path) -> SplitsFile:
-    """Read a split, or the splits of some folds, that somebody made.
+def choose_split(
+    rows: Sequence[Row], options: SplitOptions, complain: Complain = refuse
+) -> Split:
+    """Return the split of labelled slides to use: the label table's, or a new one.
+
+    Args:
+        rows: The slides.
+        options: How a new one is dealt.
+        complain: Told of what is wrong with the table's.
 
     Raises:
-        LabelError: It is no such file, or a case stands on two sides.
+        LabelError: It cannot be made; and what nobody is told of.
     """
-    return read_splits(path, _rows(cohort))
-
-
-def choose_split(cohort: Cohort, options: SplitOptions) -> Split:
-    """Return the split to use: the label table's, or a new one.
-
-    Raises:
-        LabelError: It cannot be made, or a case stands on two sides.
-    """
-    rows = _rows(cohort)
     if any(row.split for row in rows):
-        return split_from_labels(rows, options.split_seed, options.val_share)
+        return split_from_labels(rows, options.split_seed, options.val_share, complain)
     shares = (
         1 - options.val_share - options.test_share,
         options.val_share,
@@ -133,10 +134,6 @@ def choose_split(cohort: Cohort, options: SplitOptions) -> Split:
     return make_split(rows, shares, options.split_seed)
 
 
-def choose_folds(cohort: Cohort, options: SplitOptions, folds: int) -> list[Split]:
+def choose_folds(rows: Sequence[Row], options: SplitOptions, folds: int) -> list[Split]:
     """Return k splits; each slide is tested in exactly one of them."""
-    return make_folds(_rows(cohort), folds, options.split_seed, options.val_share)
-
-
-def _rows(cohort: Cohort) -> list[Row]:
-    return [row for key, row in cohort.join.matched.items() if key in cohort.bags]
+    return make_folds(rows, folds, options.split_seed, options.val_share)

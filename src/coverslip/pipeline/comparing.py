@@ -85,6 +85,20 @@ def compare(
         OptionError: Fewer than two runs, one twice, or another reference.
     """
     runs = [run for run in runs if not (run / f"{NAME}.json").exists()]
+    folder = out or (runs[0].resolve().parent if runs else Path()) / NAME
+    result, tables = compare_tables(runs, folder, subset, reference)
+    _write(result, tables)
+    return result
+
+
+def compare_tables(
+    runs: Sequence[Path], folder: Path, subset: str, reference: Path | None = None
+) -> tuple[ComparedRuns, list[RunTable]]:
+    """Compare runs as `compare` does, and write nothing.
+
+    Returns:
+        What came out, and each run's table of the slides they share.
+    """
     found = read_runs(runs, subset)
     against = None if reference is None else name_of(reference, found)
     tables, notes = in_common(found)
@@ -95,10 +109,7 @@ def compare(
         {**own, "n": aucs.slides, **_figures(table)}
         for own, table in zip(aucs.rows(), tables, strict=True)
     )
-    folder = out or runs[0].resolve().parent / NAME
-    result = ComparedRuns(folder, subset, rows, aucs, tuple(notes))
-    _write(result, tables)
-    return result
+    return ComparedRuns(folder, subset, rows, aucs, tuple(notes)), tables
 
 
 def _figures(table: RunTable) -> dict[str, float]:

@@ -19,8 +19,8 @@ from coverslip.options import Options
 from coverslip.pipeline.cohort import SplitOptions
 from coverslip.pipeline.learning import LearnOptions
 from coverslip.pipeline.localising import FrocOptions
-from coverslip.pipeline.plan import TrainPlan
 from coverslip.pipeline.preparation import Preparation
+from coverslip.pipeline.train_plan import TrainPlan
 from coverslip.pipeline.trainings import Source
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions

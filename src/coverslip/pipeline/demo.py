@@ -67,6 +67,7 @@ class DemoResult:
             f"tissue:  {self.ran.table.path.parent / 'tissue' / 'thumbnails'}",
             f"tables:  {self.ran.trained.folder / 'predictions.csv'}",
             f"model:   {self.ran.trained.models[0]}",
+            *(f"report:  {r.path}" for r in (self.ran.report,) if r is not None),
             "",
             test.sentence("Held-out slides"),
         ]
@@ -74,7 +75,11 @@ class DemoResult:
 
 
 def demo(
-    out: Path, options: DemoOptions | None = None, *, quiet: bool = False
+    out: Path,
+    options: DemoOptions | None = None,
+    *,
+    quiet: bool = False,
+    typed: str = "",
 ) -> DemoResult:
     """Paint slides with lesions, then run the whole pipeline on them.
 
@@ -82,6 +87,7 @@ def demo(
         out: Folder for the painted slides and the study.
         options: How large it is.
         quiet: Show no progress.
+        typed: The command line that asks for it, to be remembered with the run.
     """
     options = options or DemoOptions()
     painted = PaintedOptions(n_slides=options.slides, seed=options.seed)
@@ -97,7 +103,7 @@ def demo(
         training={"epochs": options.epochs, "patience": None, "seed": options.seed},
     )
     split = SplitOptions(val_share=0.2, test_share=0.35, split_seed=options.seed)
-    plan = verbs.TrainPlan(name="demo", splits=split, quiet=quiet)
+    plan = verbs.TrainPlan(name="demo", splits=split, quiet=quiet, typed=typed)
     ran = verbs.run(
         [cohort.slides],
         cohort.labels_csv,

@@ -1,7 +1,7 @@
 """Predict slides nobody has labelled, from raw files or a study, and draw heatmaps."""
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,6 +91,8 @@ def gather(
     card: ModelCard,
     preparation: Preparation,
     only: Sequence[str] = (),
+    *,
+    tell: bool = True,
 ) -> list[Source]:
     """Find, and where needed make, the features of the slides that are to be predicted.
 
@@ -100,6 +102,7 @@ def gather(
         card: The model's.
         preparation: For raw slides: how they are prepared, and the study for that.
         only: Slide ids to take; all when empty.
+        tell: Print what cannot be predicted.
 
     Raises:
         DataError: Nothing was found, or an id is not among it.
@@ -113,7 +116,7 @@ def gather(
         made = [source for source in made if source.slide_id in only]
         slides = {k: path for k, path in slides.items() if k in only}
     for source in made:
-        if source.error:
+        if source.error and tell:
             tell_failure(source.error)
     if slides:
         ready = preparation_for(card, preparation.out, preparation)
@@ -191,6 +194,15 @@ def write_predictions(
     said: Sequence[tuple[Source, Prediction | None]],
 ) -> None:
     """Write one row a slide; a slide that failed says why."""
+    skipped = {"case_id", "split", "label"}
+    columns = [name for name in prediction_columns(card) if name not in skipped]
+    write_csv(path, columns, prediction_rows(card, said))
+
+
+def prediction_rows(
+    card: ModelCard, said: Iterable[tuple[Source, Prediction | None]]
+) -> list[dict[str, object]]:
+    """Return one row a slide, by slide id; a slide that failed says why."""
     rows: list[dict[str, object]] = []
     for source, prediction in said:
         if prediction is None:
@@ -202,9 +214,7 @@ def write_predictions(
             if prediction.probabilities is None:
                 row |= {"status": source.bare, "predicted": source.bare}
             rows.append(row)
-    skipped = {"case_id", "split", "label"}
-    columns = [name for name in prediction_columns(card) if name not in skipped]
-    write_csv(path, columns, sorted(rows, key=lambda row: str(row["slide_id"])))
+    return sorted(rows, key=lambda row: str(row["slide_id"]))
 
 
 def slide_of(source: Source) -> tuple[Path, Scale]:

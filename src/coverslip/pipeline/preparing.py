@@ -4,7 +4,6 @@ Each stage keeps what it finds complete and made with the same parameters, so th
 same command after an interruption redoes at most the slide in hand.
 """
 
-import hashlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,41 +11,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 from tqdm import tqdm
 
 from coverslip import store
-from coverslip.errors import DataError, DuplicateSlideError, OptionError
 from coverslip.pipeline.calibrating import calibrate, calibration_of, keep_calibration
 from coverslip.pipeline.encoding import identity_there, same_encoder_here
 from coverslip.pipeline.engine import Outcome
+from coverslip.pipeline.outlining import check_masks, digest, ensure_tissue
 from coverslip.pipeline.preparation import PREPARED, Preparation
 from coverslip.pipeline.table import NO_PATCH, NO_TISSUE, SlideTable
-from coverslip.prepare.annotations import read_polygons_geojson
 from coverslip.prepare.export import export_patches
-from coverslip.prepare.features import (
-    Progress,
-    extract_features,
-    features_made_with,
-)
+from coverslip.prepare.features import Progress, extract_features, features_made_with
 from coverslip.prepare.patches import Patches, lay_patches
-from coverslip.prepare.thumbnail import draw_outlines, thumbnail_mpp
-from coverslip.prepare.tissue import (
-    Tissue,
-    find_tissue,
-    read_mask_image,
-    tissue_from_mask,
-    tissue_from_outlines,
-)
+from coverslip.prepare.tissue import Tissue
 from coverslip.slides.finding import find_slides
-from coverslip.slides.fingerprint import fingerprint
-from coverslip.slides.overview import read_overview
 from coverslip.slides.slide import Slide
 
 if TYPE_CHECKING:  # it loads torch
     from coverslip.prepare.encoders.encoder import Encoder
-
-MASK_SUFFIXES = (".geojson", ".json", ".png", ".tif", ".tiff")
 
 
 def prepare(
@@ -70,11 +52,7 @@ def prepare(
         OutputError: The study cannot be written.
     """
     paths = find_slides([Path(place) for place in slides])
-    if preparation.masks is not None and preparation.masks.is_file() and len(paths) > 1:
-        raise OptionError(
-            f"{preparation.masks}: one mask for {len(paths)} slides: give a folder with "
-            "a mask named after each"
-        )
+    check_masks(preparation, paths)
     whole, encoder = upto == "features", None
     if whole and preparation.engine.remote:
         identity_there(preparation, calibrated=False)
@@ -159,73 +137,32 @@ def lay_slide(
     return facts
 
 
-def ensure_tissue(slide: Slide, preparation: Preparation) -> Tissue:
-    """Return a slide's tissue, found before or now."""
-    path = preparation.study.tissue(slide.slide_id)
-    options = preparation.options.tissue
-    mask = _mask_of(slide.slide_id, preparation.masks)
-    asked: store.Facts = {
-        "options": options.facts(),
-        "source": "otsu" if mask is None else f"{mask.name} {_digest(mask)}",
-    }
-    mark = fingerprint(slide.path)
-    if path.exists():
-        tissue = Tissue.load(path)
-        if tissue.facts.get("slide", mark) != mark:
-            raise DuplicateSlideError(
-                f"{slide.path}: the study holds another slide of the same name: rename "
-                "the file, or use another study folder"
-            )
-        known = {**tissue.facts, "l0_mpp": tissue.l0_mpp}
-        store.check_same(path, known, {**asked, "l0_mpp": slide.l0_mpp})
-        return tissue
-    if mask is None:
-        tissue = find_tissue(slide, options)
-    elif mask.suffix.lower() in {".geojson", ".json"}:
-        outlines = [polygon for _, polygon in read_polygons_geojson(mask)]
-        tissue = tissue_from_outlines(slide, outlines, options.mask_mpp, asked)
-    else:
-        tissue = tissue_from_mask(
-            slide, read_mask_image(mask, slide, options.mask_mpp), asked
-        )
-    picture, _ = read_overview(slide, thumbnail_mpp(slide))
-    with store.writing(preparation.study.thumbnail(slide.slide_id)) as part:
-        drawn = cv2.cvtColor(draw_outlines(picture, tissue), cv2.COLOR_RGB2BGR)
-        part.write_bytes(cv2.imencode(".jpg", drawn)[1].tobytes())
-    tissue.facts["slide"] = mark
-    tissue.save(path)
-    return tissue
-
-
-def _mask_of(slide_id: str, masks: Path | None) -> Path | None:
-    """Return the mask that somebody made for a slide, if masks were given."""
-    if masks is None or masks.is_file():
-        return masks
-    for suffix in MASK_SUFFIXES:
-        if (masks / f"{slide_id}{suffix}").is_file():
-            return masks / f"{slide_id}{suffix}"
-    raise DataError(
-        f"{masks}: no mask for {slide_id}: name it {slide_id}.geojson or {slide_id}.png"
-    )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-
-
 def ensure_patches(slide: Slide, tissue: Tissue, preparation: Preparation) -> Patches:
     """Return a slide's patches, laid before or now."""
-    path = preparation.patching.patches(slide.slide_id)
+    if (kept := kept_patches(slide.slide_id, preparation)) is not None:
+        return kept
     options = preparation.options.patches
-    digest = _digest(preparation.study.tissue(slide.slide_id))
-    if path.exists():
-        patches = Patches.load(path)
-        asked = {"options": options.facts(), "tissue_sha256": digest}
-        store.check_same(path, patches.facts, asked)
-        return patches
     patches = lay_patches(slide, tissue, options)
-    patches.facts["tissue_sha256"] = digest
-    patches.save(path, slide, options.overlap)
+    patches.facts["tissue_sha256"] = digest(preparation.study.tissue(slide.slide_id))
+    patches.save(preparation.patching.patches(slide.slide_id), slide, options.overlap)
+    return patches
+
+
+def kept_patches(slide_id: str, preparation: Preparation) -> Patches | None:
+    """Return the patches that the study holds of a slide.
+
+    Raises:
+        ParametersDifferError: They were laid with other options, or on other tissue.
+    """
+    path = preparation.patching.patches(slide_id)
+    if not path.exists():
+        return None
+    patches = Patches.load(path)
+    asked = {
+        "options": preparation.options.patches.facts(),
+        "tissue_sha256": digest(preparation.study.tissue(slide_id)),
+    }
+    store.check_same(path, patches.facts, asked)
     return patches
 
 
@@ -290,14 +227,7 @@ def embed_slide(
     patches = Patches.load(preparation.patching.patches(slide_id))
     target = preparation.features_folder / f"{slide_id}.h5"
     status = {"status": "features"} if len(patches) else {}
-    if target.exists():
-        asked = features_made_with(
-            patches,
-            encoder.identity(),
-            preparation.options.patches.facts(),
-            preparation.options.features.reduce,
-        )
-        store.check_same(target, store.read_facts(target), asked)
+    if features_kept(preparation, encoder, slide_id, patches):
         if progress is not None:
             progress(len(patches))
         return status
@@ -312,6 +242,27 @@ def embed_slide(
         features.save(target)
         facts |= features.idle
     return facts
+
+
+def features_kept(
+    preparation: Preparation, encoder: "Encoder", slide_id: str, patches: Patches
+) -> bool:
+    """Say whether the study holds the features of a slide's patches.
+
+    Raises:
+        ParametersDifferError: They were made by another encoder, or of other patches.
+    """
+    target = preparation.features_folder / f"{slide_id}.h5"
+    if not target.exists():
+        return False
+    asked = features_made_with(
+        patches,
+        encoder.identity(),
+        preparation.options.patches.facts(),
+        preparation.options.features.reduce,
+    )
+    store.check_same(target, store.read_facts(target), asked)
+    return True
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from coverslip.errors import DataError, LabelError, OptionError
-from coverslip.learn.labels import join_key
+from coverslip.learn.names import join_key
 from coverslip.pipeline.outcomes import Outcomes, outcomes_of
 from coverslip.tables import read_csv
 

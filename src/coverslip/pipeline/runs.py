@@ -5,24 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coverslip import store
-from coverslip.errors import DataError, OptionError
+from coverslip.errors import Complain, DataError, OptionError, refuse
 from coverslip.learn.checkpoint import load_model
+from coverslip.learn.labels import Row
+from coverslip.learn.split_files import read_splits
 from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import (
     Cohort,
     choose_folds,
     choose_split,
-    read_split_file,
 )
 from coverslip.pipeline.configuration import keep_resolved, resolved_training
 from coverslip.pipeline.folds import Part, fold_folder, gather_folds
 from coverslip.pipeline.following import followed_whole
 from coverslip.pipeline.judging import Judged, evaluate_run
 from coverslip.pipeline.learning import LearnOptions
-from coverslip.pipeline.plan import TrainPlan
 from coverslip.pipeline.preparation import PREPARED
+from coverslip.pipeline.provenance import note_provenance
 from coverslip.pipeline.seeds import Trained, seeded
 from coverslip.pipeline.trackers.hook import Tracking, check_trackers
+from coverslip.pipeline.train_plan import TrainPlan
 from coverslip.pipeline.trainings import Job, Source, Trainings, digest
 from coverslip.prepare.encoders.encoder import Device
 from coverslip.tables import read_csv
@@ -112,6 +114,8 @@ def train_models(
     for options, result in zip(models, results, strict=True):
         table = resolved_training(study, source, options, plan)
         keep_resolved(result.folder, plan.command, table)
+        told = {"labels": None if labels is None else str(labels), **plan.facts()}
+        note_provenance(result.folder, plan.typed, told)
     return results
 
 
@@ -135,8 +139,9 @@ class _Run:
     def laid_out(
         cls, folder: Path, options: LearnOptions, cohort: Cohort, plan: TrainPlan
     ) -> "_Run":
-        parts, notes = _parts(cohort, plan, folder)
-        _keep_layout(folder, plan, parts)
+        parts, notes = parts_of(cohort.rows, plan, folder)
+        if (layout := check_layout(folder, plan, parts)) is not None:
+            store.write_json(folder / "config.json", {"layout": layout})
         jobs = [
             Job(seeded(options, part.repeat), plan.seeds, part.split, part.folder)
             for part in parts
@@ -203,20 +208,33 @@ def only_features(study: Path) -> Path:
     raise DataError(f"{study}: several features: choose one with --features ({named})")
 
 
-def _parts(
-    cohort: Cohort, plan: TrainPlan, folder: Path
+def parts_of(
+    rows: Sequence[Row], plan: TrainPlan, folder: Path, complain: Complain = refuse
 ) -> tuple[list[Part], list[str]]:
-    """Return the splits with their folders, and what a file of splits leaves unsaid."""
+    """Deal labelled slides as planned.
+
+    Args:
+        rows: The slides that can be used.
+        plan: On which split, or splits.
+        folder: Of the run.
+        complain: Told of what is wrong with a split that somebody made.
+
+    Returns:
+        The splits with their folders, and what a file of splits leaves unsaid.
+
+    Raises:
+        LabelError: They cannot be dealt so; and what nobody is told of.
+    """
     notes: list[str] = []
     if plan.split_file is not None:
-        splits, notes = _splits_of(plan.split_file, cohort)
+        splits, notes = _splits_of(plan.split_file, rows, complain)
         dealings = [splits]
     elif plan.folds:
         seeds = range(plan.splits.split_seed, plan.splits.split_seed + plan.repeats)
         each = [plan.splits.replace(split_seed=seed) for seed in seeds]
-        dealings = [choose_folds(cohort, options, plan.folds) for options in each]
+        dealings = [choose_folds(rows, options, plan.folds) for options in each]
     else:
-        dealings = [[choose_split(cohort, plan.splits)]]
+        dealings = [[choose_split(rows, plan.splits, complain)]]
     if len(dealings[0]) == 1:
         return [Part(folder, dealings[0][0])], notes
     return [
@@ -226,8 +244,10 @@ def _parts(
     ], notes
 
 
-def _splits_of(path: Path, cohort: Cohort) -> tuple[list[Split], list[str]]:
-    read = read_split_file(cohort, path)
+def _splits_of(
+    path: Path, rows: Sequence[Row], complain: Complain
+) -> tuple[list[Split], list[str]]:
+    read = read_splits(path, rows, complain)
     unsaid = {"in no split": read.unplaced, "unknown to the labels": read.unknown}
     return read.splits, [
         f"{path}: {len(ids)} slides {what} (first: {ids[0]})"
@@ -236,8 +256,13 @@ def _splits_of(path: Path, cohort: Cohort) -> tuple[list[Split], list[str]]:
     ]
 
 
-def _keep_layout(folder: Path, plan: TrainPlan, parts: Sequence[Part]) -> None:
+def check_layout(
+    folder: Path, plan: TrainPlan, parts: Sequence[Part]
+) -> store.Facts | None:
     """Refuse to mix runs of another layout in one folder; repeats and seeds may grow.
+
+    Returns:
+        The layout to be noted; None for a single model.
 
     Raises:
         ParametersDifferError: The folder's run has other folds, or fewer are asked for.
@@ -252,5 +277,4 @@ def _keep_layout(folder: Path, plan: TrainPlan, parts: Sequence[Part]) -> None:
         may = {"repeats": was["folds"] > 0, "seeds": was["seeds"] > 1}
         grown = {name: max(was[name], asked[name]) for name in may if may[name]}
         store.check_same(config, {"layout": {**was, **grown}}, {"layout": asked})
-    if asked != single:
-        store.write_json(config, {"layout": asked})
+    return None if asked == single else asked

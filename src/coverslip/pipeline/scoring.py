@@ -139,7 +139,8 @@ class RunScores:
     def _source(self, place: Path, slide_id: str) -> Source:
         if place not in self._sources:
             _, card = self._models[place]
-            made = gather([self.study], card, Preparation(self.study, quiet=True))
+            preparation = Preparation(self.study, quiet=True)
+            made = gather([self.study], card, preparation, tell=False)
             self._sources[place] = {source.slide_id: source for source in made}
         if slide_id not in self._sources[place]:
             raise DataError(

@@ -11,8 +11,10 @@ from pathlib import Path
 from shapely import MultiPolygon, Polygon
 
 from coverslip.errors import DataError
-from coverslip.learn.labels import Labels, Row, join_key, read_labels
+from coverslip.learn.labels import Labels, Row, read_labels
+from coverslip.learn.names import join_key
 from coverslip.prepare.annotations import read_annotations
+from coverslip.prepare.outlines import unpacked
 
 SUFFIXES = {".xml", ".json", ".geojson", ".tif", ".tiff", ".png"}
 """Files that `read_annotations` takes."""
@@ -92,8 +94,9 @@ def annotation_files(folder: Path) -> dict[str, Path]:
         raise DataError(f"{folder}: no such folder: give the one of the annotations")
     files: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            other = files.setdefault(join_key(path.stem), path)
+        plain = unpacked(path)
+        if plain.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            other = files.setdefault(join_key(plain.stem), path)
             if other != path:
                 raise DataError(
                     f"{path}: {other.name} is named after the same slide: keep one"

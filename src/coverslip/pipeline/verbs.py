@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from coverslip.errors import DataError, SlideError
+from coverslip.errors import DataError, MismatchError, SlideError
 from coverslip.learn.labels import read_labels
 from coverslip.pipeline.comparing import ComparedRuns, compare
 from coverslip.pipeline.configuration import resolved_preparation
 from coverslip.pipeline.folders import prepare_folders
 from coverslip.pipeline.importing import export_pickles, import_pickles
 from coverslip.pipeline.learning import LearnOptions
-from coverslip.pipeline.plan import TrainPlan
 from coverslip.pipeline.predicting import (
     draw_source,
     gather,
@@ -21,6 +20,7 @@ from coverslip.pipeline.predicting import (
 )
 from coverslip.pipeline.preparation import Preparation
 from coverslip.pipeline.preparing import prepare
+from coverslip.pipeline.reporting import ReportResult, report
 from coverslip.pipeline.runs import (
     TrainResult,
     evaluate,
@@ -35,6 +35,7 @@ from coverslip.pipeline.table import (
     tell_failure,
 )
 from coverslip.pipeline.trackers.hook import check_trackers
+from coverslip.pipeline.train_plan import TrainPlan
 from coverslip.tables import read_csv
 
 
@@ -169,11 +170,19 @@ def heatmap(
 
 @dataclass(frozen=True)
 class RunResult:
-    """What `run` made: the table of slides, the training, and heatmaps."""
+    """What `run` made: the table of slides, the training, heatmaps and the report.
+
+    Attributes:
+        table: The slides.
+        trained: The run.
+        pictures: Heatmaps of the slides kept apart.
+        report: The report; None where none could be made.
+    """
 
     table: SlideTable
     trained: TrainResult
     pictures: tuple[Path, ...]
+    report: ReportResult | None = None
 
 
 def run(
@@ -185,7 +194,7 @@ def run(
     *,
     annotations: Path | None = None,
 ) -> RunResult:
-    """Do everything: slides and labels in, a judged model and heatmaps out.
+    """Do everything: slides and labels in; a judged model, heatmaps and a report out.
 
     Every stage keeps what is complete, so the same call after an interruption goes on.
 
@@ -220,23 +229,37 @@ def run(
         for row in read_csv(trained.models[0].parent / "predictions.csv")
         if row["split"] == "test" and row["slide_id"] not in failed
     ]
-    if not tested:
-        return RunResult(table, trained, ())
-    folder = preparation.study.root / "heatmaps"
-    drawn = heatmap(
-        trained.models[0],
-        [preparation.out],
-        folder,
-        preparation,
-        tested,
-        annotations=annotations,
-    )
-    return RunResult(table, trained, drawn.pictures)
+    drawn: tuple[Path, ...] = ()
+    if tested:
+        drawn = heatmap(
+            trained.models[0],
+            [preparation.out],
+            preparation.study.root / "heatmaps",
+            preparation,
+            tested,
+            annotations=annotations,
+        ).pictures
+    return RunResult(table, trained, drawn, _reported(preparation, trained))
+
+
+def _reported(preparation: Preparation, trained: TrainResult) -> ReportResult | None:
+    """Write the report of a run that is done; what is wrong with it is told only."""
+    try:
+        return report(
+            preparation.out,
+            trained.folder.name,
+            device=preparation.options.features.device,
+            quiet=preparation.quiet,
+        )
+    except (DataError, SlideError, MismatchError) as error:
+        tell_failure(f"no report: {error}")
+        return None
 
 
 __all__ = [
     "ComparedRuns",
     "PredictResult",
+    "ReportResult",
     "RunResult",
     "TrainPlan",
     "TrainResult",
@@ -249,6 +272,7 @@ __all__ = [
     "import_pickles",
     "patches",
     "predict",
+    "report",
     "run",
     "tissue",
     "train",

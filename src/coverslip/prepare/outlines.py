@@ -7,10 +7,21 @@ All are in level-0 pixels. Each outline belongs to a group, and groups have role
     excluded    `_2`, Exclusion, normal, Ignore*, ...: cut out of the positive ones;
                 ASAP's group `None` too, in a file that has one of the positive groups
                 named above (CAMELYON16 uses it for holes)
-    left out    any other group beside a positive one; counted in `Annotations.skipped`
+    left out    any other group beside a positive one, and always QuPath's other usual
+                classes (Region*, Stroma, Necrosis, ...), Tissue, and what a model found
+                (`Hot: tumor`); counted in `Annotations.skipped`
+
+Of a class of several names (`Tumor: Positive`) the first decides. In a mask of tissue:
+
+    positive    Tissue, and what has no class; without Tissue Region*, and what has no
+                class; without these every group that is not excluded and was not found
+                by a model
+    excluded    as above
 """
 
+import gzip
 import math
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +38,15 @@ from coverslip.errors import CorruptFileError, DataError
 
 POSITIVE = {"_0", "_1", "tumor", "tumour", "metastasis", "metastases", "positive"}
 EXCLUDED = {"_2", "exclusion", "excluded", "normal", "negative", "hole"}
+OTHERS = {"tissue", "region", "region*", "stroma", "immune cells", "necrosis", "other"}
+"""Groups that are no lesion, whatever else the file has."""
+
+REGIONS = {"", "region", "region*"}
+"""Groups that are tissue in a mask of tissue, where nothing is called so."""
+
+HOT = "Hot"
+"""First name of the class of what a model found: evidence, and no truth."""
+
 NO_AREA = "no area"
 
 Role = Literal["positive", "excluded", "left out"]
@@ -72,12 +92,14 @@ class Annotations:
 
 def roles_of(groups: Iterable[str]) -> dict[str, Role]:
     """Return what the outlines of each group of one file are; case does not matter."""
-    plain = {group: group.strip().lower() for group in groups}
+    plain = {group: _first_name(group) for group in groups}
     known = any(name in POSITIVE for name in plain.values())
 
     def role(name: str) -> Role:
-        if name in EXCLUDED or name.startswith("ignore"):
+        if _is_excluded(name):
             return "excluded"
+        if name in OTHERS or name == HOT.lower():
+            return "left out"
         if name in POSITIVE or not known:
             return "positive"
         return "excluded" if name == "none" else "left out"
@@ -85,9 +107,39 @@ def roles_of(groups: Iterable[str]) -> dict[str, Role]:
     return {group: role(name) for group, name in plain.items()}
 
 
-def by_role(outlines: Sequence[Outline], skipped: Mapping[str, int]) -> Annotations:
+def tissue_roles_of(groups: Iterable[str]) -> dict[str, Role]:
+    """Return what the outlines of each group are in a mask of tissue."""
+    plain = {group: _first_name(group) for group in groups}
+    called = set(plain.values())
+    counted = called
+    if "tissue" in called:
+        counted = {"", "tissue"}
+    elif called & REGIONS:
+        counted = REGIONS
+
+    def role(name: str) -> Role:
+        if _is_excluded(name):
+            return "excluded"
+        return "positive" if name in counted - {HOT.lower()} else "left out"
+
+    return {group: role(name) for group, name in plain.items()}
+
+
+def _first_name(group: str) -> str:
+    return group.partition(":")[0].strip().lower()
+
+
+def _is_excluded(name: str) -> bool:
+    return name in EXCLUDED or name.startswith("ignore")
+
+
+def by_role(
+    outlines: Sequence[Outline],
+    skipped: Mapping[str, int],
+    roles: Mapping[str, Role] | None = None,
+) -> Annotations:
     """Sort the outlines of one file into positive, excluded and left out."""
-    roles = roles_of(outline.group for outline in outlines)
+    roles = roles or roles_of(outline.group for outline in outlines)
     reasons = Counter(skipped)
     reasons.update(
         f"group {outline.group or '(none)'}"
@@ -125,7 +177,8 @@ def without_holes(polygon: Polygon) -> list[Polygon]:
     """Cut a polygon through its holes into polygons that have none."""
     if not polygon.interiors:
         return [polygon]
-    x_cut = polygon.interiors[0].centroid.x
+    holes_x = sorted(hole.centroid.x for hole in polygon.interiors)
+    x_cut = holes_x[len(holes_x) // 2]  # half of them on each side
     x_min, y_min, x_max, y_max = polygon.bounds
     halves = (
         polygon.intersection(shapely.box(x_min, y_min, x_cut, y_max)),
@@ -137,6 +190,16 @@ def without_holes(polygon: Polygon) -> list[Polygon]:
         for part in area_parts(half)
         for piece in without_holes(part)
     ]
+
+
+def patch_boxes(l0_coords: npt.NDArray[np.int64], l0_size: float) -> Any:  # noqa: ANN401 - an array of shapely's
+    """Return the squares of patches, (N,), in level-0 pixels.
+
+    Each reaches to the end of the level-0 pixel it ends in, so that neighbours leave no
+    gap: the same pixels that `coverslip.show.heatmap.paint` colours.
+    """
+    corners = np.asarray(l0_coords, dtype=np.float64).reshape(-1, 2)
+    return shapely.box(*corners.T, *(corners + math.ceil(l0_size)).T)
 
 
 def tumor_share(
@@ -174,17 +237,31 @@ def tumor_share(
 
 
 def contents(path: Path) -> bytes:
-    """Return the bytes of an annotation file.
+    """Return the bytes of an annotation file, unpacked when it was packed with gzip.
 
     Raises:
         DataError: It is missing or cannot be read.
+        CorruptFileError: It is packed, and damaged.
     """
     try:
-        return path.read_bytes()
+        found = path.read_bytes()
+        return gzip.decompress(found) if found.startswith(_GZIP) else found
     except FileNotFoundError:
         raise DataError(f"{path}: no such file: check the path") from None
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise CorruptFileError(
+            f"{path}: cannot be unpacked ({error}): export it anew"
+        ) from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+_GZIP = b"\x1f\x8b"
+
+
+def unpacked(path: Path) -> Path:
+    """Return a path without `.gz` at its end."""
+    return path.with_suffix("") if path.suffix.lower() == ".gz" else path
 
 
 def coordinate(path: Path, value: object) -> float:

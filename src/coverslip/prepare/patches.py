@@ -17,7 +17,7 @@ from pydantic import Field
 
 from coverslip import store
 from coverslip.errors import CorruptFileError, TooCoarseError, TooSmallError
-from coverslip.geometry import Mpp, Scale, magnification, plan_scale
+from coverslip.geometry import Box, Mpp, Scale, magnification, plan_scale
 from coverslip.options import Options
 from coverslip.prepare.tissue import Tissue
 from coverslip.slides.overview import require_mpp
@@ -134,16 +134,7 @@ def lay_patches(
         TooSmallError: The slide is smaller than one patch.
     """
     options = options or PatchOptions()
-    scale = _scale(slide, options)
-    bounds = tissue.bounds
-    l0_step = scale.l0_size * options.step / options.size
-    l0_xs = _grid(bounds.l0_x, bounds.l0_width, scale.l0_size, l0_step)
-    l0_ys = _grid(bounds.l0_y, bounds.l0_height, scale.l0_size, l0_step)
-    if not (len(l0_xs) and len(l0_ys)):
-        raise TooSmallError(
-            f"{slide.path}: {bounds.l0_width} x {bounds.l0_height} px is smaller than "
-            f"one patch of {scale.l0_size:.0f} px: ask for a smaller --size"
-        )
+    scale, l0_xs, l0_ys = lay_grid(slide, tissue.bounds, options)
     share = coverage(tissue, l0_xs, l0_ys, scale.l0_size)
     rows, columns = np.nonzero(share > options.threshold)
     return Patches(
@@ -154,6 +145,29 @@ def lay_patches(
         l0_size=slide.l0_size,
         facts={"options": options.facts(), "tissue": dict(tissue.facts)},
     )
+
+
+def lay_grid(
+    slide: Slide, bounds: Box, options: PatchOptions
+) -> tuple[Scale, npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Lay the grid whose squares are kept where there is tissue.
+
+    Returns:
+        How each is read; (X,) left edges; (Y,) top edges, in level-0 pixels.
+
+    Raises:
+        MissingMppError, TooCoarseError, TooSmallError: As `lay_patches`.
+    """
+    scale = _scale(slide, options)
+    l0_step = scale.l0_size * options.step / options.size
+    l0_xs = _grid(bounds.l0_x, bounds.l0_width, scale.l0_size, l0_step)
+    l0_ys = _grid(bounds.l0_y, bounds.l0_height, scale.l0_size, l0_step)
+    if not (len(l0_xs) and len(l0_ys)):
+        raise TooSmallError(
+            f"{slide.path}: {bounds.l0_width} x {bounds.l0_height} px is smaller than "
+            f"one patch of {scale.l0_size:.0f} px: ask for a smaller --size"
+        )
+    return scale, l0_xs, l0_ys
 
 
 def _scale(slide: Slide, options: PatchOptions) -> Scale:

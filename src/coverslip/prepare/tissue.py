@@ -72,6 +72,10 @@ class Tissue:
 
     def save(self, path: Path) -> None:
         """Write the outlines as GeoJSON (level-0 pixels), readable by QuPath."""
+        store.write_json(path, self.geojson(), dense=True)
+
+    def geojson(self) -> store.Facts:
+        """Return the outlines as GeoJSON, with how they were found."""
         features: list[store.Facts] = [
             {
                 "type": "Feature",
@@ -95,7 +99,7 @@ class Tissue:
             **self.facts,
         }
         collection = {"type": "FeatureCollection", "features": features}
-        store.write_json(path, {**collection, store.FACTS: facts}, dense=True)
+        return {**collection, store.FACTS: facts}
 
     @classmethod
     def load(cls, path: Path) -> "Tissue":

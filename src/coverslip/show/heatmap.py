@@ -183,14 +183,18 @@ def _draw_panel(axis: Axes, painted: Values, panel: Panel) -> None:
     bar.ax.tick_params(labelsize=7)
 
 
+def round_length(most: float) -> tuple[float, str]:
+    """Return the greatest round length up to so many micrometres, and its label."""
+    power = 10 ** np.floor(np.log10(most))
+    length = float(max(step * power for step in (1, 2, 5) if step * power <= most))
+    return length, f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
+
+
 def _scale_bar(axis: Axes, px_mpp: float, px_width: int, px_height: int) -> None:
     """Draw a bar of a round length, near a fifth of the picture's width."""
-    wanted = px_width * px_mpp / 5
-    power = 10 ** np.floor(np.log10(wanted))
-    length = max(step * power for step in (1, 2, 5) if step * power <= wanted)
+    length, label = round_length(px_width * px_mpp / 5)
     px_length = length / px_mpp
     px_y, px_x = px_height * 0.96, px_width * 0.03
-    label = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
     axis.plot([px_x, px_x + px_length], [px_y, px_y], color="black", lw=3)
     axis.annotate(
         label,

@@ -4,7 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coverslip.errors import DataError, DuplicateSlideError, UnreadableSlideError
+from coverslip.errors import (
+    Complain,
+    DataError,
+    DuplicateSlideError,
+    UnreadableSlideError,
+    refuse,
+)
 from coverslip.geometry import Mpp
 from coverslip.slides.openslide import OpenSlideSlide, is_slide
 from coverslip.slides.slide import Slide
@@ -94,7 +100,7 @@ def open_slide(
     return open_tiled(reference) or reference
 
 
-def find_slides(places: Iterable[Path]) -> list[Path]:
+def find_slides(places: Iterable[Path], complain: Complain = refuse) -> list[Path]:
     """Find the slides among files and folders (with their sub-folders).
 
     A folder is searched by content: whatever OpenSlide can open is a slide, and so is
@@ -104,7 +110,8 @@ def find_slides(places: Iterable[Path]) -> list[Path]:
 
     Raises:
         DataError: No slide is there at all.
-        DuplicateSlideError: Two slides have the same id.
+        DuplicateSlideError: Two slides have the same id; unless `complain` is told of
+            it.
     """
     found: list[Path] = []
     places = [Path(place) for place in places]
@@ -117,7 +124,7 @@ def find_slides(places: Iterable[Path]) -> list[Path]:
     if not found:
         named = ", ".join(map(str, places))
         raise DataError(f"{named}: no slide found: give slides or folders with slides")
-    return _unique(_one_a_series(found))
+    return _unique(_one_a_series(found), complain)
 
 
 def _hidden(path: Path, place: Path) -> bool:
@@ -149,12 +156,14 @@ def _series(path: Path) -> str | None:
         return None
 
 
-def _unique(paths: list[Path]) -> list[Path]:
+def _unique(paths: list[Path], complain: Complain) -> list[Path]:
     by_id: dict[str, Path] = {}
     for path in paths:
         other = by_id.setdefault(slide_id_of(path).lower(), path)
         if other is not path and other.resolve() != path.resolve():
-            raise DuplicateSlideError(
-                f"{path}: has the same slide id as {other}: rename one of them"
+            complain(
+                DuplicateSlideError(
+                    f"{path}: has the same slide id as {other}: rename one of them"
+                )
             )
     return list(by_id.values())

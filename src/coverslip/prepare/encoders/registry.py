@@ -70,6 +70,24 @@ def load_encoder(
     return Encoder(loaded, network, device=device, precision=precision, runtime=chosen)
 
 
+def to_download(name: str, weights: Path | None = None) -> str | None:
+    """Return the URL that loading an encoder would download first, if any.
+
+    Args:
+        name: The encoder.
+        weights: A local file, which nothing is downloaded in place of.
+
+    Raises:
+        EncoderError: The name is unknown.
+    """
+    _, module = _find(name)
+    if weights is not None:
+        return None
+    ask = getattr(import_module(module), "to_download", None)
+    url: str | None = None if ask is None else ask()
+    return url
+
+
 def _resized(card: Card, resize: int | None, crop: int | None) -> Card:
     if resize is None:
         resize = card.resize

@@ -20,6 +20,7 @@ from coverslip.prepare.encoders.weights import (
     fetch,
     file_hash,
     load_exactly,
+    place_of,
     read_state,
 )
 
@@ -157,6 +158,11 @@ def load(weights: Path | None = None) -> tuple[Card, nn.Module]:
     if weights is not None:
         card = replace(card, source=path.name, licence="that of the given file")
     return card, fold_batch_norm(resnet50_trunk(path))
+
+
+def to_download() -> str | None:
+    """Return the URL of the published weights where they are not on this machine yet."""
+    return None if place_of(RESNET50.source).is_file() else RESNET50.source
 
 
 def _imagenet_file() -> Path:

@@ -145,11 +145,37 @@ def fetch(url: str, hash_prefix: str) -> Path:
     Raises:
         EncoderError: No connection, or the file is not the published one.
     """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    path = place_of(url)
     if not path.is_file():
         _download(url, path, hash_prefix)
     _check_hash(path, url, hash_prefix)
     return path
+
+
+def place_of(url: str) -> Path:
+    """Return where published weights are kept once they were downloaded."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
+
+def check_reachable(url: str) -> None:
+    """Refuse weights that cannot be downloaded from here; nothing is downloaded.
+
+    Raises:
+        EncoderError: No connection.
+    """
+    request = urllib.request.Request(url, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=10):
+            return
+    except OSError as error:
+        raise _not_downloaded(url, error) from None
+
+
+def _not_downloaded(url: str, error: OSError) -> EncoderError:
+    return EncoderError(
+        f"{url}: cannot be downloaded ({error}): download it on a machine with "
+        "internet access and pass the file with --weights FILE"
+    )
 
 
 def _download(url: str, path: Path, hash_prefix: str) -> None:
@@ -160,10 +186,7 @@ def _download(url: str, path: Path, hash_prefix: str) -> None:
                     file.write(chunk)
             _check_hash(part, url, hash_prefix)
     except OSError as error:
-        raise EncoderError(
-            f"{url}: cannot be downloaded ({error}): download it on a machine with "
-            "internet access and pass the file with --weights FILE"
-        ) from None
+        raise _not_downloaded(url, error) from None
 
 
 def _check_hash(path: Path, url: str, hash_prefix: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from coverslip.errors import OptionError
 from coverslip.pipeline.cohort import SplitOptions
 from coverslip.pipeline.engine import Engine, LocalEngine
+from coverslip.store import Facts
 from coverslip.toml import Table
 
 
@@ -25,6 +26,7 @@ class TrainPlan:
         quiet: Show no progress.
         engine: Where models are trained.
         command: That trains; with --config it does so again.
+        typed: The whole command line, to be remembered with the run.
         prepared: What the same command did before, for the resolved configuration.
     """
 
@@ -39,7 +41,14 @@ class TrainPlan:
     quiet: bool = False
     engine: Engine = field(default_factory=LocalEngine)
     command: str = "train"
+    typed: str = ""
     prepared: Table = field(default_factory=dict)
+
+    def facts(self) -> Facts:
+        """Return how slides are dealt, JSON-ready."""
+        split_file = None if self.split_file is None else str(self.split_file)
+        dealt = {"splits": self.splits.facts(), "split_file": split_file}
+        return {**dealt, **self.counts()}
 
     def counts(self) -> dict[str, int]:
         """Return the numbers of folds, repeats and seeds."""

@@ -1,0 +1,1 @@
+"""The report: facts in, one self-contained HTML page out."""
