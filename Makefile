@@ -54,6 +54,7 @@ format: .venv/ready
 
 .venv/docs: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+		--editable '.[lite0,openvino,tensorboard,ray,view]' --requirement requirements-dev.txt
 	touch $@
 
 clean:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from coverslip.learn.training import TrainOptions as TrainOptions
     from coverslip.pipeline.camelyon16 import camelyon16 as camelyon16
     from coverslip.pipeline.cohort import SplitOptions as SplitOptions
+    from coverslip.pipeline.converting import ConvertOptions as ConvertOptions
+    from coverslip.pipeline.converting import convert as convert
     from coverslip.pipeline.demo import demo as demo
     from coverslip.pipeline.doctor import doctor as doctor
     from coverslip.pipeline.exported import ExportOptions as ExportOptions
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
     from coverslip.pipeline.reporting import ReportOptions as ReportOptions
     from coverslip.pipeline.truth import Truth as Truth
+    from coverslip.pipeline.validating import validate as validate
     from coverslip.pipeline.verbs import TrainPlan as TrainPlan
     from coverslip.pipeline.verbs import compare as compare
     from coverslip.pipeline.verbs import evaluate as evaluate
@@ -58,6 +61,8 @@ if TYPE_CHECKING:
     from coverslip.slides.finding import Scales as Scales
     from coverslip.slides.finding import find_slides as find_slides
     from coverslip.slides.finding import open_slide as open_slide
+    from coverslip.viewer.viewing import ViewOptions as ViewOptions
+    from coverslip.viewer.viewing import view as view
 
 
 _HOME = {
@@ -67,6 +72,7 @@ _HOME = {
     "coverslip.learn.training": ["TrainOptions"],
     "coverslip.pipeline.camelyon16": ["camelyon16"],
     "coverslip.pipeline.cohort": ["SplitOptions"],
+    "coverslip.pipeline.converting": ["ConvertOptions", "convert"],
     "coverslip.pipeline.demo": ["demo"],
     "coverslip.pipeline.doctor": ["doctor"],
     "coverslip.pipeline.exported": ["ExportOptions"],
@@ -90,6 +96,7 @@ _HOME = {
         "train",
     ],
     "coverslip.pipeline.truth": ["Truth"],
+    "coverslip.pipeline.validating": ["validate"],
     "coverslip.prepare.annotations": ["read_annotations"],
     "coverslip.prepare.encoders.registry": ["load_encoder"],
     "coverslip.prepare.features": ["FeatureOptions", "Features", "extract_features"],
@@ -97,6 +104,7 @@ _HOME = {
     "coverslip.prepare.segmentation": ["TissueOptions"],
     "coverslip.prepare.tissue": ["find_tissue"],
     "coverslip.slides.finding": ["Scales", "find_slides", "open_slide"],
+    "coverslip.viewer.viewing": ["ViewOptions", "view"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

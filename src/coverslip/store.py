@@ -223,9 +223,12 @@ def write_h5(
         path: The file.
         arrays: Datasets by name.
         facts: JSON-ready; kept as text in the root attribute `coverslip`.
-        attributes: Attributes of datasets, by dataset and name.
+        attributes: Attributes of datasets, by dataset and name; those of the file
+            itself by the name "".
     """
     with writing(path) as part, h5py.File(part, "w") as file:
+        for key, value in (attributes or {}).get("", {}).items():
+            file.attrs[key] = value
         for name, array in arrays.items():
             dataset = file.create_dataset(name, data=array)
             for key, value in (attributes or {}).get(name, {}).items():

@@ -43,11 +43,17 @@ COMMANDS = {
         "coverslip.cli.report",
         "Write a run as one HTML file that can be mailed.",
     ),
+    "view": ("coverslip.cli.view", "Show a study in the browser."),
     "froc": ("coverslip.cli.froc", "Judge how many lesions a model finds on slides."),
     "camelyon16": (
         "coverslip.cli.camelyon16",
         "CAMELYON16 from its folder to slide AUC and lesion FROC.",
     ),
+    "convert": (
+        "coverslip.cli.convert",
+        "Features from and to CLAM, TRIDENT, STAMP, torchmil, pickles.",
+    ),
+    "validate": ("coverslip.cli.validate", "Say what a folder is and what is wrong."),
     "completion": ("coverslip.cli.completion", "Print a script for shell completion."),
     "doctor": ("coverslip.cli.doctor", "Check this installation, and say what to do."),
 }

@@ -43,6 +43,7 @@ def doctor() -> list[Check]:
         _round_trip,
         _lite0,
         _tensorboard,
+        _viewer,
         _disk,
     )
     return [check() for check in checks]
@@ -115,6 +116,10 @@ def _lite0() -> Check:
 
 def _tensorboard() -> Check:
     return _extra("TensorBoard log", "tensorboard", "tensorboard", "only for the log")
+
+
+def _viewer() -> Check:
+    return _extra("viewer", "tissuumaps", "view", "only for `coverslip view`")
 
 
 def _extra(name: str, module: str, extra: str, why: str) -> Check:

@@ -1,37 +1,45 @@
-"""Decoded tiles that the next read may want: each is decoded once, whoever asks first."""
+"""What was costly to make and may be wanted again: each is made once, whoever asks first."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
 
-from coverslip.slides.slide import RGB
+Thing = TypeVar("Thing")
 
 
-class _Place:
-    """Where one tile will be; locked while it is decoded."""
+class _Place(Generic[Thing]):
+    """Where one thing will be; locked while it is made."""
 
-    __slots__ = ("making", "pixels")
+    __slots__ = ("making", "thing")
 
     def __init__(self) -> None:
         self.making = threading.Lock()
-        self.pixels: RGB | None = None
+        self.thing: Thing | None = None
 
 
-class Shelf:
-    """Keeps the tiles used last, up to so many bytes; several threads may ask at once.
+def nbytes(array: Any) -> int:  # noqa: ANN401 - any array
+    """Return the bytes that an array takes."""
+    return int(array.nbytes)
+
+
+class Shelf(Generic[Thing]):
+    """Keeps what was used last, up to so much; several threads may ask at once.
 
     Args:
-        capacity: Most bytes kept.
+        capacity: Most that is kept: bytes, or what `weigh` counts.
+        weigh: How much one thing takes; the bytes of an array when not given.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, weigh: Callable[[Thing], int] = nbytes) -> None:
         self.capacity = capacity
+        self.weigh = weigh
         self._turn = threading.Lock()
-        self._places: OrderedDict[Hashable, _Place] = OrderedDict()
+        self._places: OrderedDict[Hashable, _Place[Thing]] = OrderedDict()
         self._held = 0
 
-    def get(self, key: Hashable, make: Callable[[], RGB]) -> RGB:
-        """Return a tile, made now unless it is here; who asks meanwhile waits for it.
+    def get(self, key: Hashable, make: Callable[[], Thing]) -> Thing:
+        """Return a thing, made now unless it is here; who asks meanwhile waits for it.
 
         What `make` raises is passed on, and nothing is kept.
         """
@@ -42,22 +50,22 @@ class Shelf:
             else:
                 self._places.move_to_end(key)
         with place.making:
-            if place.pixels is None:
+            if place.thing is None:
                 try:
-                    place.pixels = make()
+                    place.thing = make()
                 except BaseException:
                     with self._turn:
                         self._places.pop(key, None)
                     raise
-                self._make_room(key, place, place.pixels.nbytes)
-        return place.pixels
+                self._make_room(key, place, self.weigh(place.thing))
+        return place.thing
 
-    def _make_room(self, key: Hashable, place: _Place, nbytes: int) -> None:
+    def _make_room(self, key: Hashable, place: _Place[Thing], weight: int) -> None:
         with self._turn:
             if self._places.get(key) is not place:
                 return  # given up while it was made: it is not held
-            self._held += nbytes
+            self._held += weight
             while self._held > self.capacity and len(self._places) > 1:
                 _, oldest = self._places.popitem(last=False)
-                if oldest.pixels is not None:
-                    self._held -= oldest.pixels.nbytes
+                if oldest.thing is not None:
+                    self._held -= self.weigh(oldest.thing)

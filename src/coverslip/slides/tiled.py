@@ -57,7 +57,7 @@ class TiledSlide:
         if not _same_levels(self.tiles.levels, reference.level_sizes):
             self.tiles.close()
             raise TileError(f"{reference.path}: other levels than OpenSlide's")
-        self._shelf = Shelf(KEPT)
+        self._shelf: Shelf[RGB] = Shelf(KEPT)
         self._trust: dict[int, bool] = {}
         self._checking = threading.Lock()
         self.path = reference.path
