@@ -49,12 +49,11 @@ format: .venv/ready
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt \
-		--editable '.[lite0,openvino,tensorboard,mlflow,ray]' --requirement requirements-dev.txt
+		--editable '.[lite0,openvino,tensorboard,mlflow,ray,view]' --requirement requirements-dev.txt
 	touch $@
 
 .venv/docs: .venv/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
-		--editable '.[lite0,openvino,tensorboard,ray,view]' --requirement requirements-dev.txt
 	touch $@
 
 clean:

@@ -88,6 +88,8 @@ def test_without_openseadragon_one_line_says_what_to_install(
     ran = cli("view", finished, "--no-browser")
     assert ran.code == 1
     assert ran.complaints == [
-        "coverslip: error: OpenSeadragon is not installed: pip install "
-        "'coverslip[view]', or name its openseadragon.min.js with --openseadragon"
+        (
+            "coverslip: error: OpenSeadragon is not installed: pip install "
+            "'coverslip[view]', or name its openseadragon.min.js with --openseadragon"
+        )
     ]
