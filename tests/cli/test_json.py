@@ -203,6 +203,14 @@ def test_camelyon16(cli, miniature, tmp_path, monkeypatch):
     assert "8 of 270" in ran.err
 
 
+def test_encoders(cli):
+    """All of them, with their cards."""
+    facts = told(cli("encoders", "--json"))
+    assert facts.keys() == documented("encoders")
+    first = facts["encoders"][0]
+    assert (first["name"], first["card"]["dim"]) == ("resnet50", 1024)
+
+
 def test_doctor(cli):
     """Its checks."""
     assert told(cli("doctor", "--json")).keys() == documented("doctor")
