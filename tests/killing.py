@@ -20,7 +20,7 @@ import torch._dynamo  # noqa: F401 - the first step of Adam loads it
 import coverslip.cli.whole  # noqa: F401 - all that the command needs
 from coverslip.cli import main
 from coverslip.learn.training import Trainer
-from coverslip.pipeline import preparing
+from coverslip.pipeline import outlining, preparing
 from coverslip.testing import fake_encoder_known
 
 
@@ -59,7 +59,8 @@ def child(request):
     os.dup2(errors, 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     acts = os.open(request["acts"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    for name in ("find_tissue", "lay_patches", "extract_features"):
+    noting(outlining, "find_tissue", acts)
+    for name in ("lay_patches", "extract_features"):
         noting(preparing, name, acts)
     noting(Trainer, "_epoch", acts)
     if "replace" in request:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 FOLDER = "api"
 LONGEST_DEFAULT = 60
-UNTOLD = {"cli", "version", "__main__"}  # the command line has a page of its own
+UNTOLD = {"cli", "version", "__main__", "mlflow", "tensorboard", "wandb"}
+"""The command line has a page of its own; trackers load a library that may be missing."""
 
 
 def setup(app: "Sphinx") -> None:
