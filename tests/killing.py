@@ -20,7 +20,7 @@ import torch._dynamo  # noqa: F401 - the first step of Adam loads it
 import coverslip.cli.whole  # noqa: F401 - all that the command needs
 from coverslip.cli import main
 from coverslip.learn.training import Trainer
-from coverslip.pipeline import outlining, preparing
+from coverslip.pipeline.prepare import outlining, preparing
 from coverslip.testing import fake_encoder_known
 
 

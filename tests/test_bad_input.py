@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coverslip.pipeline import outlining, preparing
+from coverslip.pipeline.prepare import outlining, preparing
 from coverslip.prepare.features import Features
 from coverslip.testing import LESION, slide_file
 from studies import LEARN, PATCHING, files, predictions, rows, run_arguments, same

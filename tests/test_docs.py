@@ -24,8 +24,8 @@ from coverslip.learn.models.zoo import MODELS
 from coverslip.learn.training import TrainOptions
 from coverslip.options import Options
 from coverslip.pipeline.cohort import SplitOptions
-from coverslip.pipeline.exported import ExportOptions
-from coverslip.pipeline.table import COLUMNS
+from coverslip.pipeline.prepare.table import COLUMNS
+from coverslip.pipeline.show.exported import ExportOptions
 from coverslip.prepare.encoders.registry import encoder_names
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions

@@ -17,27 +17,27 @@ from typing import TYPE_CHECKING, Any
 from coverslip.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from coverslip.judge.detections import FrocOptions as FrocOptions
     from coverslip.learn.checkpoint import load_model as load_model
     from coverslip.learn.labels import read_labels as read_labels
     from coverslip.learn.prediction import predict_bag as predict_bag
     from coverslip.learn.training import TrainOptions as TrainOptions
     from coverslip.pipeline.camelyon16 import camelyon16 as camelyon16
     from coverslip.pipeline.cohort import SplitOptions as SplitOptions
-    from coverslip.pipeline.converting import ConvertOptions as ConvertOptions
-    from coverslip.pipeline.converting import convert as convert
     from coverslip.pipeline.demo import demo as demo
     from coverslip.pipeline.doctor import doctor as doctor
-    from coverslip.pipeline.exported import ExportOptions as ExportOptions
-    from coverslip.pipeline.exporting import export as export
-    from coverslip.pipeline.learning import LearnOptions as LearnOptions
-    from coverslip.pipeline.localising import FrocOptions as FrocOptions
-    from coverslip.pipeline.localising import froc as froc
-    from coverslip.pipeline.planning import plan as plan
-    from coverslip.pipeline.preparation import Preparation as Preparation
-    from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
-    from coverslip.pipeline.reporting import ReportOptions as ReportOptions
-    from coverslip.pipeline.truth import Truth as Truth
-    from coverslip.pipeline.validating import validate as validate
+    from coverslip.pipeline.exchange.converting import ConvertOptions as ConvertOptions
+    from coverslip.pipeline.exchange.converting import convert as convert
+    from coverslip.pipeline.exchange.validating import validate as validate
+    from coverslip.pipeline.learn.learning import LearnOptions as LearnOptions
+    from coverslip.pipeline.plan.planning import plan as plan
+    from coverslip.pipeline.predict.localising import froc as froc
+    from coverslip.pipeline.predict.truth import Truth as Truth
+    from coverslip.pipeline.prepare.preparation import Preparation as Preparation
+    from coverslip.pipeline.prepare.preparation import PrepareOptions as PrepareOptions
+    from coverslip.pipeline.report.reporting import ReportOptions as ReportOptions
+    from coverslip.pipeline.show.exported import ExportOptions as ExportOptions
+    from coverslip.pipeline.show.exporting import export as export
     from coverslip.pipeline.verbs import TrainPlan as TrainPlan
     from coverslip.pipeline.verbs import compare as compare
     from coverslip.pipeline.verbs import evaluate as evaluate
@@ -73,16 +73,17 @@ _HOME = {
     "coverslip.learn.training": ["TrainOptions"],
     "coverslip.pipeline.camelyon16": ["camelyon16"],
     "coverslip.pipeline.cohort": ["SplitOptions"],
-    "coverslip.pipeline.converting": ["ConvertOptions", "convert"],
+    "coverslip.pipeline.exchange.converting": ["ConvertOptions", "convert"],
     "coverslip.pipeline.demo": ["demo"],
     "coverslip.pipeline.doctor": ["doctor"],
-    "coverslip.pipeline.exported": ["ExportOptions"],
-    "coverslip.pipeline.exporting": ["export"],
-    "coverslip.pipeline.learning": ["LearnOptions"],
-    "coverslip.pipeline.localising": ["FrocOptions", "froc"],
-    "coverslip.pipeline.planning": ["plan"],
-    "coverslip.pipeline.preparation": ["Preparation", "PrepareOptions"],
-    "coverslip.pipeline.reporting": ["ReportOptions"],
+    "coverslip.pipeline.show.exported": ["ExportOptions"],
+    "coverslip.pipeline.show.exporting": ["export"],
+    "coverslip.pipeline.learn.learning": ["LearnOptions"],
+    "coverslip.judge.detections": ["FrocOptions"],
+    "coverslip.pipeline.predict.localising": ["froc"],
+    "coverslip.pipeline.plan.planning": ["plan"],
+    "coverslip.pipeline.prepare.preparation": ["Preparation", "PrepareOptions"],
+    "coverslip.pipeline.report.reporting": ["ReportOptions"],
     "coverslip.pipeline.verbs": [
         "TrainPlan",
         "compare",
@@ -96,8 +97,8 @@ _HOME = {
         "tissue",
         "train",
     ],
-    "coverslip.pipeline.truth": ["Truth"],
-    "coverslip.pipeline.validating": ["validate"],
+    "coverslip.pipeline.predict.truth": ["Truth"],
+    "coverslip.pipeline.exchange.validating": ["validate"],
     "coverslip.prepare.annotations": ["read_annotations"],
     "coverslip.prepare.encoders.listing": ["encoders"],
     "coverslip.prepare.encoders.registry": ["load_encoder"],

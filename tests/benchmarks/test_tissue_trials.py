@@ -18,7 +18,7 @@ from benchmarks.accuracy.tissue_trials import (
 )
 
 from coverslip.judge.metrics import auc
-from coverslip.pipeline.comparing import compare
+from coverslip.pipeline.judge.comparing import compare
 from coverslip.tables import read_csv
 
 BAGS = {"train": 4, "val": 4, "test": 6}

@@ -12,7 +12,7 @@ import pytest
 from coverslip.cli import COMMANDS, LazyGroup, whole
 from coverslip.cli import camelyon16 as camelyon16_module
 from coverslip.pipeline.demo import DemoResult, HotPatches
-from coverslip.pipeline.table import SlideTable
+from coverslip.pipeline.prepare.table import SlideTable
 from coverslip.pipeline.verbs import RunResult, TrainResult
 from coverslip.testing import toy_cohort
 from studies import run_arguments

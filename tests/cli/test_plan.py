@@ -13,7 +13,7 @@ from studies import LEARN
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """Measure a moment, on a machine that does nothing else."""
-    monkeypatch.setattr("coverslip.pipeline.measuring.SECOND", 0.01)
+    monkeypatch.setattr("coverslip.pipeline.plan.measuring.SECOND", 0.01)
     monkeypatch.setattr("psutil.getloadavg", lambda: (0.0, 0.0, 0.0))
 
 

@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import pytest
 
-from coverslip.pipeline.converting import Scaled, convert
-from coverslip.pipeline.exchanged_tables import Tables
+from coverslip.pipeline.exchange.converting import Scaled, convert
+from coverslip.pipeline.exchange.exchanged_tables import Tables
 from coverslip.prepare.features import Features
 from in_peer_digest import digest
 from studies import PATCHING, rows

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from coverslip.interop.formats import WRITTEN, recognise
-from coverslip.pipeline.converting import ConvertOptions, Scaled, convert
+from coverslip.pipeline.exchange.converting import ConvertOptions, Scaled, convert
 from coverslip.slides.finding import Scales
 from foreign import FOREIGN, write_foreign
 from studies import PATCHING, rows

@@ -14,8 +14,8 @@ from coverslip.cohorts.camelyon16.split import published_split
 from coverslip.errors import LabelError
 from coverslip.pipeline.camelyon16 import write_labels
 from coverslip.pipeline.camelyon16_figures import judge_lesions
-from coverslip.pipeline.preparation import Preparation
-from coverslip.pipeline.truth import Truth
+from coverslip.pipeline.predict.truth import Truth
+from coverslip.pipeline.prepare.preparation import Preparation
 from coverslip.tables import read_csv
 from studies import files, rows
 

@@ -21,10 +21,10 @@ from coverslip.pipeline import cluster
 from coverslip.pipeline.cluster import RayEngine, Share, share_of
 from coverslip.pipeline.cohort import SplitOptions
 from coverslip.pipeline.engine import LocalEngine
-from coverslip.pipeline.learning import LearnOptions
-from coverslip.pipeline.preparation import Preparation, PrepareOptions
-from coverslip.pipeline.preparing import prepare
-from coverslip.pipeline.runs import TrainPlan, train
+from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.runs import TrainPlan, train
+from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
+from coverslip.pipeline.prepare.preparing import prepare
 from coverslip.testing import slide_cohort, toy_cohort
 from studies import files, same
 

@@ -8,7 +8,7 @@ from shapely.geometry import box
 from coverslip.cohorts.painted.cohort import PaintedCohort, PaintedOptions, PaintedRow
 from coverslip.pipeline import demo as module
 from coverslip.pipeline.demo import DemoOptions, demo, hot_patches
-from coverslip.pipeline.preparation import Preparation, PrepareOptions
+from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
 from coverslip.prepare.annotations import write_asap_xml
 from coverslip.prepare.encoders import registry
 from coverslip.tables import write_csv

@@ -3,9 +3,9 @@
 import pytest
 
 from coverslip.errors import DuplicateSlideError, OptionError
-from coverslip.pipeline.preparation import Preparation, PrepareOptions
-from coverslip.pipeline.preparing import prepare
-from coverslip.pipeline.table import FAILED, NO_PATCH
+from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
+from coverslip.pipeline.prepare.preparing import prepare
+from coverslip.pipeline.prepare.table import FAILED, NO_PATCH
 from coverslip.pipeline.verbs import heatmap, predict
 from coverslip.tables import read_csv
 from coverslip.testing import fake_encoder_known, slide_file

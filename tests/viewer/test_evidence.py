@@ -71,7 +71,7 @@ def test_scores_are_those_of_the_heatmap(evidence, finished):
 def test_a_slide_is_scored_once(evidence, monkeypatch):
     """The second time it is remembered."""
     first = evidence.scores("dmia", "slide_02")
-    monkeypatch.setattr("coverslip.pipeline.scoring.RunScores.of", None)
+    monkeypatch.setattr("coverslip.pipeline.predict.scoring.RunScores.of", None)
     assert evidence.scores("dmia", "slide_02") is first
 
 

@@ -11,9 +11,9 @@ from coverslip.cli.prepare import QUIET
 from coverslip.cli.telling import JSON, tell
 from coverslip.geometry import Mpp
 from coverslip.interop.formats import WRITTEN
-from coverslip.pipeline import converting
-from coverslip.pipeline.converting import ConvertOptions, Scaled
-from coverslip.pipeline.exchanged_tables import Tables
+from coverslip.pipeline.exchange import converting
+from coverslip.pipeline.exchange.converting import ConvertOptions, Scaled
+from coverslip.pipeline.exchange.exchanged_tables import Tables
 from coverslip.slides.finding import Scales, read_scales
 
 CONVERT_NAMES = {"from_format": "from"}

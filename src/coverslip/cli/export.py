@@ -9,9 +9,9 @@ import click
 from coverslip.cli.options import options_of, pick
 from coverslip.cli.prepare import QUIET
 from coverslip.cli.telling import JSON, tell
-from coverslip.pipeline.exported import ExportOptions
-from coverslip.pipeline.exporting import FORMATS
-from coverslip.pipeline.exporting import export as write_out
+from coverslip.pipeline.show.exported import ExportOptions
+from coverslip.pipeline.show.exporting import FORMATS
+from coverslip.pipeline.show.exporting import export as write_out
 
 
 @click.command()

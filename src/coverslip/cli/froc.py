@@ -10,9 +10,10 @@ from coverslip.cli.predict import INPUTS, STUDY, running_options
 from coverslip.cli.prepare import input_options, preparation_from
 from coverslip.cli.telling import JSON, tell
 from coverslip.errors import OptionError
-from coverslip.pipeline.localising import FrocOptions, froc_of_detections
-from coverslip.pipeline.localising import froc as judge
-from coverslip.pipeline.truth import Truth
+from coverslip.judge.detections import FrocOptions
+from coverslip.pipeline.predict.localising import froc as judge
+from coverslip.pipeline.predict.localising import froc_of_detections
+from coverslip.pipeline.predict.truth import Truth
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FROC_NAMES = {"score": "score_by"}

@@ -17,7 +17,7 @@ from coverslip.cli.whole import run
 from coverslip.errors import OutputError
 from coverslip.learn.models.zoo import entry
 from coverslip.options import Options
-from coverslip.pipeline.configuration import SECTIONS as KINDS
+from coverslip.pipeline.learn.configuration import SECTIONS as KINDS
 from coverslip.toml import toml_value
 from coverslip.version import __version__
 

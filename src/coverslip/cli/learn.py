@@ -17,9 +17,9 @@ from coverslip.learn.models.zoo import MODELS, entry
 from coverslip.learn.training import TrainOptions
 from coverslip.pipeline import verbs
 from coverslip.pipeline.cohort import SplitOptions
-from coverslip.pipeline.judging import Judged
-from coverslip.pipeline.learning import PRESETS, LearnOptions
-from coverslip.pipeline.trackers.hook import TRACKERS
+from coverslip.pipeline.judge.judging import Judged
+from coverslip.pipeline.learn.learning import PRESETS, LearnOptions
+from coverslip.pipeline.learn.trackers.hook import TRACKERS
 from coverslip.prepare.encoders.encoder import Device
 
 PRESETS_OF = "dmia"

@@ -31,10 +31,10 @@ from coverslip.cli.prepare import (
 from coverslip.cli.telling import JSON, tell
 from coverslip.cli.whole import run
 from coverslip.errors import OptionError
-from coverslip.pipeline.leftovers import write_mended
-from coverslip.pipeline.plan_text import plan_lines
-from coverslip.pipeline.planning import SAMPLE
-from coverslip.pipeline.planning import plan as look_ahead
+from coverslip.pipeline.plan.leftovers import write_mended
+from coverslip.pipeline.plan.plan_text import plan_lines
+from coverslip.pipeline.plan.planning import SAMPLE
+from coverslip.pipeline.plan.planning import plan as look_ahead
 
 
 @click.command()

@@ -14,11 +14,11 @@ from coverslip.cli.options import Command, options_of, pick
 from coverslip.cli.telling import JSON, tell
 from coverslip.errors import OptionError
 from coverslip.geometry import Mpp
-from coverslip.pipeline.folders import prepare_folders
-from coverslip.pipeline.importing import export_pickles, import_pickles
-from coverslip.pipeline.preparation import Preparation, PrepareOptions
-from coverslip.pipeline.preparing import prepare
-from coverslip.pipeline.table import FAILED, NO_PATCH, NO_TISSUE, SlideTable
+from coverslip.pipeline.prepare.folders import prepare_folders
+from coverslip.pipeline.prepare.importing import export_pickles, import_pickles
+from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
+from coverslip.pipeline.prepare.preparing import prepare
+from coverslip.pipeline.prepare.table import FAILED, NO_PATCH, NO_TISSUE, SlideTable
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions

@@ -9,7 +9,7 @@ from coverslip.cli.options import options_of, pick
 from coverslip.cli.prepare import QUIET
 from coverslip.cli.telling import JSON, command_line, tell
 from coverslip.pipeline import verbs
-from coverslip.pipeline.reporting import ReportOptions
+from coverslip.pipeline.report.reporting import ReportOptions
 
 
 @click.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from coverslip.cli.telling import JSON, tell
-from coverslip.pipeline import validating
+from coverslip.pipeline.exchange import validating
 
 
 @click.command()

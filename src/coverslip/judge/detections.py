@@ -17,11 +17,12 @@ import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import shapely
+from pydantic import Field
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
@@ -29,6 +30,7 @@ from shapely import MultiPolygon, Polygon
 
 from coverslip import store
 from coverslip.errors import DataError
+from coverslip.options import Options
 from coverslip.prepare.outlines import patch_boxes
 
 Floats = npt.NDArray[np.float64]
@@ -129,6 +131,29 @@ def touching(l0_coords: npt.NDArray[np.generic], l0_size: float) -> Groups:
     )
     _, group = connected_components(links, directed=False)
     return np.asarray(group, dtype=np.int64)
+
+
+class FrocOptions(Options):
+    """How patches become detections, and in which scale lesions are measured."""
+
+    score: Literal["probability", "attention"] = Field(
+        "probability",
+        description="what of a patch is its score: the probability of the last class, or "
+        "attention, as a share of the slide's highest, times the slide's probability",
+    )
+    find: Literal["peaks", "regions"] = Field(
+        "peaks",
+        description="a detection is a patch with no better one near (peaks), or the best "
+        "of touching patches above a threshold (regions)",
+    )
+    radius: float = Field(RADIUS_UM, gt=0, description="peaks: how near is near, in um")
+    threshold: float = Field(0.5, description="regions: the least score of a patch")
+    lesion_mpp: float | None = Field(
+        None,
+        gt=0,
+        description="um per pixel of level 0 that lesions are measured with; CAMELYON16's "
+        "organisers take 0.243 for every slide; none: each slide's own",
+    )
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,12 @@ from coverslip.pipeline.camelyon16_figures import (
     judge_lesions,
     judge_slides,
 )
-from coverslip.pipeline.configuration import resolved_preparation
-from coverslip.pipeline.learning import LearnOptions
-from coverslip.pipeline.preparation import Preparation
-from coverslip.pipeline.table import SlideTable
-from coverslip.pipeline.trackers.hook import check_trackers
-from coverslip.pipeline.truth import Truth
+from coverslip.pipeline.learn.configuration import resolved_preparation
+from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.trackers.hook import check_trackers
+from coverslip.pipeline.predict.truth import Truth
+from coverslip.pipeline.prepare.preparation import Preparation
+from coverslip.pipeline.prepare.table import SlideTable
 from coverslip.tables import write_csv
 
 FOLDER = "camelyon16"

@@ -20,6 +20,7 @@ from coverslip.cohorts.camelyon16.facts import (
     slide_name,
 )
 from coverslip.errors import DataError
+from coverslip.judge.detections import FrocOptions
 from coverslip.judge.froc import Froc
 from coverslip.judge.intervals import (
     LEVEL,
@@ -29,11 +30,11 @@ from coverslip.judge.intervals import (
 )
 from coverslip.judge.lesions import CAMELYON16_MPP
 from coverslip.judge.metrics import NAN, auc, null_for_nan
-from coverslip.pipeline.localising import FrocOptions, froc
-from coverslip.pipeline.outcomes import Outcomes, outcomes_of
-from coverslip.pipeline.preparation import Preparation
-from coverslip.pipeline.table import SlideTable
-from coverslip.pipeline.truth import Truth
+from coverslip.pipeline.judge.outcomes import Outcomes, outcomes_of
+from coverslip.pipeline.predict.localising import froc
+from coverslip.pipeline.predict.truth import Truth
+from coverslip.pipeline.prepare.preparation import Preparation
+from coverslip.pipeline.prepare.table import SlideTable
 from coverslip.tables import read_csv
 
 SLIDE_SETS = {

@@ -11,8 +11,8 @@ from coverslip.options import Options
 from coverslip.pipeline import verbs
 from coverslip.pipeline.cohort import SplitOptions
 from coverslip.pipeline.engine import LocalEngine
-from coverslip.pipeline.learning import LearnOptions
-from coverslip.pipeline.preparation import Preparation, PrepareOptions
+from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
 from coverslip.prepare.annotations import read_annotations, tumor_share
 from coverslip.tables import read_csv
 

@@ -6,36 +6,36 @@ from pathlib import Path
 
 from coverslip.errors import DataError, MismatchError, SlideError
 from coverslip.learn.labels import read_labels
-from coverslip.pipeline.comparing import ComparedRuns, compare
-from coverslip.pipeline.configuration import resolved_preparation
-from coverslip.pipeline.folders import prepare_folders
-from coverslip.pipeline.importing import export_pickles, import_pickles
-from coverslip.pipeline.learning import LearnOptions
-from coverslip.pipeline.predicting import (
+from coverslip.pipeline.judge.comparing import ComparedRuns, compare
+from coverslip.pipeline.learn.configuration import resolved_preparation
+from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.runs import (
+    TrainResult,
+    evaluate,
+    train,
+    train_models,
+)
+from coverslip.pipeline.learn.trackers.hook import check_trackers
+from coverslip.pipeline.learn.train_plan import TrainPlan
+from coverslip.pipeline.predict.predicting import (
     draw_source,
     gather,
     open_model,
     predict_sources,
     write_predictions,
 )
-from coverslip.pipeline.preparation import Preparation
-from coverslip.pipeline.preparing import prepare
-from coverslip.pipeline.reporting import ReportResult, report
-from coverslip.pipeline.runs import (
-    TrainResult,
-    evaluate,
-    train,
-    train_models,
-)
-from coverslip.pipeline.table import (
+from coverslip.pipeline.prepare.folders import prepare_folders
+from coverslip.pipeline.prepare.importing import export_pickles, import_pickles
+from coverslip.pipeline.prepare.preparation import Preparation
+from coverslip.pipeline.prepare.preparing import prepare
+from coverslip.pipeline.prepare.table import (
     FAILED,
     NO_PATCH,
     NO_TISSUE,
     SlideTable,
     tell_failure,
 )
-from coverslip.pipeline.trackers.hook import check_trackers
-from coverslip.pipeline.train_plan import TrainPlan
+from coverslip.pipeline.report.reporting import ReportResult, report
 from coverslip.tables import read_csv
 
 

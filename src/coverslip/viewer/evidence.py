@@ -18,8 +18,13 @@ from coverslip import store
 from coverslip.errors import CoverslipError, DataError, MissingMppError
 from coverslip.geometry import Mpp
 from coverslip.learn.names import join_key
-from coverslip.pipeline.scoring import RunScores, SlideScores, open_run, run_names
-from coverslip.pipeline.truth import annotation_files
+from coverslip.pipeline.predict.scoring import (
+    RunScores,
+    SlideScores,
+    open_run,
+    run_names,
+)
+from coverslip.pipeline.predict.truth import annotation_files
 from coverslip.prepare.annotations import read_annotations
 from coverslip.prepare.tissue import Tissue
 from coverslip.show.heatmap import rank

@@ -1,0 +1,1 @@
+"""Features, labels and splits from and to other programs' folders."""

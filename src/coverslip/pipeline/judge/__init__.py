@@ -1,0 +1,1 @@
+"""Judging runs: tables of predictions, figures, calibration, comparison."""

@@ -1,0 +1,1 @@
+"""Looking before a run: what would stop it, and what it would take."""

@@ -1,0 +1,1 @@
+"""Using a model on many slides: predictions, patch scores, lesions found."""

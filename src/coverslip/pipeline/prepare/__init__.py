@@ -1,0 +1,1 @@
+"""Slides to features, many at once, into one study."""

@@ -1,0 +1,1 @@
+"""Giving what a run saw to other programs."""
