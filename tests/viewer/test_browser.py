@@ -116,10 +116,14 @@ def link(page):
 
 
 def stage(page):
-    """Return slide and overlays as they look now: (height, width, 3) integers."""
+    """Return slide and overlays as they look now: (height, width, 3) integers.
+
+    Without what lies in front of them: scale bar, overview, the mark of the focus.
+    """
     page.evaluate(
         "() => { for (const id of ['scale', 'navigator'])"
-        " document.getElementById(id).hidden = true; }"
+        " document.getElementById(id).hidden = true;"
+        " document.activeElement.blur(); }"
     )
     box = page.locator("#deep").bounding_box()
     picture = Image.open(BytesIO(page.screenshot(clip=box))).convert("RGB")
