@@ -60,7 +60,8 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_python_verbs_have_the_names_of_the_commands():
     """Whoever knows one knows the other."""
-    for name in COMMANDS:
+    of_the_command_line = {"init", "completion"}
+    for name in COMMANDS.keys() - of_the_command_line:
         verb = getattr(coverslip, name)
         assert callable(verb)
         assert verb.__name__ == name

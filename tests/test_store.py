@@ -52,6 +52,17 @@ def test_the_study_is_laid_out_as_its_readers_expect(tmp_path):
     ]
 
 
+def test_any_encoders_name_makes_one_folder():
+    """What not every system takes in a name becomes `_`; usual names stay."""
+    names = ("resnet50", "conch-v1.5", "timm:resnet18.a1_in1k", "hf-hub:org/net@1a")
+    assert [store.features_name(name) for name in names] == [
+        "features_resnet50",
+        "features_conch-v1.5",
+        "features_timm_resnet18.a1_in1k",
+        "features_hf-hub_org_net_1a",
+    ]
+
+
 def test_a_slide_id_is_the_name_without_its_last_extension():
     """Dots within the name stay."""
     assert store.slide_id_of(Path("x/TCGA-A1.0c2f.svs")) == "TCGA-A1.0c2f"

@@ -20,8 +20,8 @@ from torch import nn
 
 from coverslip import store
 from coverslip.prepare.encoders.card import RESNET50, Card
-from coverslip.prepare.encoders.eager import cropped
 from coverslip.prepare.encoders.encoder import Encoder
+from coverslip.prepare.encoders.pixels import cropped
 from coverslip.prepare.encoders.registry import load_encoder
 from coverslip.prepare.encoders.resnet import resnet50_trunk
 from coverslip.prepare.patches import lay_patches

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from coverslip.learn.training import TrainOptions as TrainOptions
     from coverslip.pipeline.camelyon16 import camelyon16 as camelyon16
     from coverslip.pipeline.cohort import SplitOptions as SplitOptions
+    from coverslip.pipeline.converting import ConvertOptions as ConvertOptions
+    from coverslip.pipeline.converting import convert as convert
     from coverslip.pipeline.demo import demo as demo
     from coverslip.pipeline.doctor import doctor as doctor
     from coverslip.pipeline.exported import ExportOptions as ExportOptions
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from coverslip.pipeline.preparation import PrepareOptions as PrepareOptions
     from coverslip.pipeline.reporting import ReportOptions as ReportOptions
     from coverslip.pipeline.truth import Truth as Truth
+    from coverslip.pipeline.validating import validate as validate
     from coverslip.pipeline.verbs import TrainPlan as TrainPlan
     from coverslip.pipeline.verbs import compare as compare
     from coverslip.pipeline.verbs import evaluate as evaluate
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from coverslip.pipeline.verbs import tissue as tissue
     from coverslip.pipeline.verbs import train as train
     from coverslip.prepare.annotations import read_annotations as read_annotations
+    from coverslip.prepare.encoders.listing import encoders as encoders
     from coverslip.prepare.encoders.registry import load_encoder as load_encoder
     from coverslip.prepare.features import FeatureOptions as FeatureOptions
     from coverslip.prepare.features import Features as Features
@@ -69,6 +73,7 @@ _HOME = {
     "coverslip.learn.training": ["TrainOptions"],
     "coverslip.pipeline.camelyon16": ["camelyon16"],
     "coverslip.pipeline.cohort": ["SplitOptions"],
+    "coverslip.pipeline.converting": ["ConvertOptions", "convert"],
     "coverslip.pipeline.demo": ["demo"],
     "coverslip.pipeline.doctor": ["doctor"],
     "coverslip.pipeline.exported": ["ExportOptions"],
@@ -92,7 +97,9 @@ _HOME = {
         "train",
     ],
     "coverslip.pipeline.truth": ["Truth"],
+    "coverslip.pipeline.validating": ["validate"],
     "coverslip.prepare.annotations": ["read_annotations"],
+    "coverslip.prepare.encoders.listing": ["encoders"],
     "coverslip.prepare.encoders.registry": ["load_encoder"],
     "coverslip.prepare.features": ["FeatureOptions", "Features", "extract_features"],
     "coverslip.prepare.patches": ["PatchOptions", "lay_patches"],

@@ -46,6 +46,14 @@ def slide_id_of(path: Path) -> str:
     return path.stem
 
 
+def features_name(encoder: str) -> str:
+    """Return the name of the folder of an encoder's features.
+
+    What not every system takes in a name (`timm:resnet18`, `hf-hub:org/net`) is `_`.
+    """
+    return "features_" + re.sub(r"[^\w.+-]", "_", encoder)
+
+
 @dataclass(frozen=True)
 class Patching:
     """The part of a study that holds patches of one scale, size and overlap."""
@@ -58,7 +66,7 @@ class Patching:
 
     def features_folder(self, encoder: str) -> Path:
         """Return the folder of one encoder's features."""
-        return self.root / f"features_{encoder}"
+        return self.root / features_name(encoder)
 
     def features(self, encoder: str, slide_id: str) -> Path:
         """Return where one slide's features lie."""
@@ -223,9 +231,12 @@ def write_h5(
         path: The file.
         arrays: Datasets by name.
         facts: JSON-ready; kept as text in the root attribute `coverslip`.
-        attributes: Attributes of datasets, by dataset and name.
+        attributes: Attributes of datasets, by dataset and name; those of the file
+            itself by the name "".
     """
     with writing(path) as part, h5py.File(part, "w") as file:
+        for key, value in (attributes or {}).get("", {}).items():
+            file.attrs[key] = value
         for name, array in arrays.items():
             dataset = file.create_dataset(name, data=array)
             for key, value in (attributes or {}).get(name, {}).items():

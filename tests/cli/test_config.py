@@ -166,8 +166,12 @@ def test_a_command_takes_its_own_section_first(tmp_path):
         ("train = 3", "train=3: write a section [train]"),
         (
             "[model]\nname = 'dima'",
-            "[model] name='dima': no such model: did you mean d",
+            "[model] name='dima': no such name: did you mean d",
         ),
+        ("[model]\nname = []", "[model] name=[]: name a model, or leave it out"),
+        ("[model]\nname = [['x']]", "[model] name=['x']: no such name: there are dmia"),
+        ("[model]\npreset = 'pape'", "preset='pape': no such preset: did you mean pap"),
+        ("[model]\noptions = 3", "[model] options=3: write [model.options]"),
         (
             "[model.options]\nta = 1",
             "[model.options] ta: no such key: did you mean tau?",

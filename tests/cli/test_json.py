@@ -145,6 +145,23 @@ def test_looking(cli, finished, cohort, tmp_path):
     assert facts["run"]["models"] == [str(again / "runs/dmia/model.safetensors")]
     assert len(facts["heatmaps"]) == 2
     assert facts["preparation"].keys() == documented("tissue")
+    assert facts["report"] == str(again / "runs/dmia/report.html")
+    facts = told(cli("report", again, "--slides", "1", "--json"))
+    assert facts.keys() == documented("report")
+    assert (facts["pictured"], facts["run"]) == (1, "dmia")
+    words = ("export", again, "--format", "geojson", "--quiet", "--json")
+    facts = told(cli(*words, "--slide", "slide_08"))
+    assert facts.keys() == documented("export")
+    assert list(facts["files"]) == ["slide_08"]
+
+
+def test_planning(cli, cohort):
+    """What would be prepared, and the command that would do it."""
+    words = ("plan", cohort.slides, "--labels", cohort.labels, "--encoder", "fake")
+    facts = told(cli(*words, "--sample", "1", "--quiet", "--json"))
+    assert facts.keys() == documented("plan")
+    assert facts["slides"]["found"] == 10
+    assert facts["command"].startswith("coverslip run ")
 
 
 def test_the_demo(cli, tmp_path, monkeypatch):
@@ -184,6 +201,14 @@ def test_camelyon16(cli, miniature, tmp_path, monkeypatch):
     ran = cli(*words)
     assert told(ran).keys() == documented("camelyon16")
     assert "8 of 270" in ran.err
+
+
+def test_encoders(cli):
+    """All of them, with their cards."""
+    facts = told(cli("encoders", "--json"))
+    assert facts.keys() == documented("encoders")
+    first = facts["encoders"][0]
+    assert (first["name"], first["card"]["dim"]) == ("resnet50", 1024)
 
 
 def test_doctor(cli):

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import cv2
 import h5py
@@ -13,6 +14,7 @@ from coverslip.geometry import Mpp
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.preparing import prepare
+from coverslip.prepare.encoders import registry
 from coverslip.slides.finding import Scales
 from coverslip.testing import FakeEngine, fake_encoder_known, slide_file
 from studies import PATCHING, files, same
@@ -49,6 +51,20 @@ def test_many_workers_make_what_one_makes(cohort, tmp_path):
     one, many = ({k: tmp_path / n / k for k in files(tmp_path / n)} for n in ("1", "4"))
     assert one.keys() == many.keys()
     assert all(same(one[name], many[name]) for name in one)
+
+
+def test_patches_at_a_scale_the_encoder_does_not_know_are_told(
+    tmp_path, capsys, monkeypatch
+):
+    """Once for the study; with the patches to lay. At its own scale nothing is said."""
+    slide = slide_file(tmp_path / "s.tif", size=512, tissue=(64, 64, 448, 448))
+    card, module = registry.ENCODERS["fake"]
+    for mpp, said in ((0.5, 0), (2.0, 1)):
+        known = replace(card, mpp=(mpp,), patch=32)
+        monkeypatch.setitem(registry.ENCODERS, "fake", (known, module))
+        prepare([slide], preparation(tmp_path / f"{mpp}", patches={"size": 32}))
+        advice = "lay patches with --target-mpp 2 --size 32"
+        assert capsys.readouterr().err.count(advice) == said
 
 
 def test_slides_are_handed_to_the_engine(cohort, tmp_path):

@@ -49,7 +49,16 @@ COMMANDS = {
         "coverslip.cli.camelyon16",
         "CAMELYON16 from its folder to slide AUC and lesion FROC.",
     ),
+    "convert": (
+        "coverslip.cli.convert",
+        "Features from and to CLAM, TRIDENT, STAMP, torchmil, pickles.",
+    ),
+    "validate": ("coverslip.cli.validate", "Say what a folder is and what is wrong."),
     "completion": ("coverslip.cli.completion", "Print a script for shell completion."),
+    "encoders": (
+        "coverslip.cli.encoders",
+        "List the encoders, and what of each is installed.",
+    ),
     "doctor": ("coverslip.cli.doctor", "Check this installation, and say what to do."),
 }
 """Module and one line of help, in the order they are listed."""

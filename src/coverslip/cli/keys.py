@@ -4,7 +4,7 @@ Keys are the fields of the options classes, a section for each class; what is no
 of a stage stands at the top, or in the section of its command.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,6 +15,7 @@ from coverslip.errors import OptionError
 from coverslip.learn.models.zoo import MODELS, entry
 from coverslip.options import Options
 from coverslip.pipeline.configuration import SECTIONS as KINDS
+from coverslip.pipeline.learning import PRESETS
 from coverslip.toml import NONE, Table, read_toml
 
 PLACES = {name: name for name in ("model", "inputs", "out", "study")}
@@ -182,29 +183,38 @@ def _check_model(path: Path, said: Table) -> None:
     Raises:
         OptionError: There is no such model, or it does not take these.
     """
-    names = said.get("name", "dmia")
-    options = said.get("options", {})
+    named, options = said.get("name", "dmia"), said.get("options", {})
+    names = named if isinstance(named, list) else [named]
     if not isinstance(options, dict):
         raise OptionError(f"{path}: [model] options={options!r}: write [model.options]")
-    for name in names if isinstance(names, list) else [names]:
-        if name not in MODELS:
-            near = get_close_matches(str(name), MODELS, 1)
-            hint = (
-                f"did you mean {near[0]}?" if near else f"there are {', '.join(MODELS)}"
-            )
-            raise OptionError(f"{path}: [model] name={name!r}: no such model: {hint}")
-    if not options:
-        return
-    if isinstance(names, list) and len(names) > 1:
+    if not names:
+        raise OptionError(f"{path}: [model] name=[]: name a model, or leave it out")
+    for name in names:
+        _check_word(path, "model", "name", name, MODELS)
+    _check_word(path, "model", "preset", said.get("preset", NONE), [NONE, *PRESETS])
+    if options and len(names) > 1:
         raise OptionError(f"{path}: [model.options] are for one model: name one only")
-    kind = entry(names[0] if isinstance(names, list) else names).options
+    kind = entry(names[0]).options
     for key in options:
         if key not in kind.model_fields:
-            near = get_close_matches(key, kind.model_fields, 1)
-            hint = (
-                f"did you mean {near[0]}?"
-                if near
-                else f"it takes {', '.join(kind.model_fields) or 'none'}"
-            )
+            hint = _hint(key, kind.model_fields)
             raise OptionError(f"{path}: [model.options] {key}: no such key: {hint}")
     _check_options(path, "model.options", kind, options)
+
+
+def _check_word(
+    path: Path, section: str, key: str, value: object, known: Iterable[str]
+) -> None:
+    """Refuse a value that is none of the known.
+
+    Raises:
+        OptionError: It says what may have been meant.
+    """
+    if value not in list(known):
+        hint = _hint(str(value), known)
+        raise OptionError(f"{path}: [{section}] {key}={value!r}: no such {key}: {hint}")
+
+
+def _hint(word: str, known: Iterable[str]) -> str:
+    near = get_close_matches(word, list(known), 1)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

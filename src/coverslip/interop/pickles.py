@@ -210,14 +210,14 @@ def _load(path: Path) -> Any:  # noqa: ANN401 - a pickle holds anything
         raise DataError(f"{path}: no such file: check the path") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = str(error) or type(error).__name__
         raise CorruptFileError(
             f"{path}: truncated or no pickle ({reason}): fetch it again"
         ) from None
 
 
-_DAMAGE = (
+DAMAGE = (
     pickle.UnpicklingError,
     EOFError,
     AttributeError,

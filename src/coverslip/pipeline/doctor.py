@@ -42,6 +42,7 @@ def doctor() -> list[Check]:
         _gpu,
         _round_trip,
         _lite0,
+        _hub,
         _tensorboard,
         _viewer,
         _disk,
@@ -112,6 +113,10 @@ def _lite0() -> Check:
         "lite0",
         "the demo needs it",
     )
+
+
+def _hub() -> Check:
+    return _extra("foundation models", "timm", "hub", "see `coverslip encoders`")
 
 
 def _tensorboard() -> Check:

@@ -1,5 +1,6 @@
 """The encoder where the slides are worked on: loaded once a process, the same in each."""
 
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +8,8 @@ from typing import TYPE_CHECKING
 from coverslip import store
 from coverslip.errors import EncoderError
 from coverslip.pipeline.calibrating import calibrate, calibration_of
-from coverslip.pipeline.preparation import Preparation
+from coverslip.pipeline.preparation import Preparation, PrepareOptions
+from coverslip.prepare.encoders.registry import GENERIC, card
 from coverslip.prepare.features import FeatureOptions
 
 if TYPE_CHECKING:  # it loads torch
@@ -49,6 +51,25 @@ def same_encoder_here(preparation: Preparation, identity: store.Facts) -> "Encod
             "storage that all share, and name it with --weights"
         )
     return encoder
+
+
+def scale_advice(options: PrepareOptions) -> str:
+    """Say that patches are laid at another scale than their encoder was trained for.
+
+    Returns:
+        A sentence; empty where they agree, or where the encoder knows no scale.
+    """
+    features, patches = options.features, options.patches
+    if features.encoder.startswith(GENERIC):
+        return ""
+    try:
+        known = card(features.encoder)
+    except EncoderError:  # told where it is loaded
+        return ""
+    known = replace(
+        known, resize=max(known.input_size, features.resize or known.resize)
+    )
+    return known.scale_advice(patches.mpp, patches.size)
 
 
 @lru_cache(maxsize=1)

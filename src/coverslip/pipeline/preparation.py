@@ -75,4 +75,4 @@ class Preparation:
 
     def imported(self, encoder: str) -> Path:
         """Return the folder of features that come from elsewhere than slides."""
-        return self.out / "imported" / f"features_{encoder}"
+        return self.out / "imported" / store.features_name(encoder)

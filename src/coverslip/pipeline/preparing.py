@@ -4,6 +4,7 @@ Each stage keeps what it finds complete and made with the same parameters, so th
 same command after an interruption redoes at most the slide in hand.
 """
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,11 @@ from tqdm import tqdm
 
 from coverslip import store
 from coverslip.pipeline.calibrating import calibrate, calibration_of, keep_calibration
-from coverslip.pipeline.encoding import identity_there, same_encoder_here
+from coverslip.pipeline.encoding import (
+    identity_there,
+    same_encoder_here,
+    scale_advice,
+)
 from coverslip.pipeline.engine import Outcome
 from coverslip.pipeline.outlining import check_masks, digest, ensure_tissue
 from coverslip.pipeline.preparation import PREPARED, Preparation
@@ -54,6 +59,8 @@ def prepare(
     paths = find_slides([Path(place) for place in slides])
     check_masks(preparation, paths)
     whole, encoder = upto == "features", None
+    if whole and (advice := scale_advice(preparation.options)):
+        tqdm.write(f"note: {advice}", file=sys.stderr)
     if whole and preparation.engine.remote:
         identity_there(preparation, calibrated=False)
     elif whole:

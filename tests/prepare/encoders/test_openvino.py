@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from coverslip.errors import OptionError
+from coverslip.errors import EncoderError, OptionError
 from coverslip.prepare.encoders import openvino
 from coverslip.prepare.encoders.card import EFFICIENTNET_LITE0, RESNET50
 from coverslip.prepare.encoders.encoder import Encoder
@@ -64,6 +65,25 @@ def test_features_are_pytorchs(card, network, side):
     swift = Encoder(card, module, device="cpu", runtime="openvino").embed(patches)
     assert swift.dtype == np.float32
     assert relative(swift, plain) < 1e-5
+
+
+class LearntByHeart(nn.Module):
+    """A network in whose trace the batch is a number: two, as it was traced with."""
+
+    def forward(self, x):
+        """Return each colour's mean, in two rows where the batch was two."""
+        rows = x.mean((2, 3)).reshape(-1)
+        return rows[: 3 * len(x)].reshape(-1, 3) / len(x)
+
+
+def test_a_trace_that_is_another_network_is_refused(own_cache):
+    """It would give wrong features in silence; nothing of it is kept."""
+    card = replace(RESNET50, dim=3, input_size=32, resize=32)
+    with pytest.raises(
+        EncoderError, match="another network of it: use --runtime torch"
+    ):
+        Encoder(card, LearntByHeart(), device="cpu", runtime="openvino")
+    assert list(own_cache.rglob("*.xml")) == []
 
 
 def test_a_network_is_traced_once(own_cache, monkeypatch):

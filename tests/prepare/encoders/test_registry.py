@@ -16,22 +16,24 @@ def test_looking_at_encoders_imports_no_torch():
     """Names and cards are had in a fresh interpreter without torch."""
     code = (
         "import sys; from coverslip.prepare.encoders.registry import *; "
-        "assert [card(n).dim for n in encoder_names()] == [1024, 1280]; "
+        "from coverslip.prepare.encoders.listing import encoders; "
+        "assert [card(n).dim for n in encoder_names()][:2] == [1024, 1280]; "
+        "assert len(encoders()) >= 13; "
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_default_encoder_comes_first():
-    """Both built-in encoders are listed, the design's default first."""
-    assert encoder_names() == ("resnet50", "efficientnet-lite0")
+    """The design's default, then the one without a download, then the large ones."""
+    assert encoder_names()[:3] == ("resnet50", "efficientnet-lite0", "uni")
 
 
 def test_an_unknown_name_lists_the_known():
     """A name that is not there raises, with the names that are."""
     for ask in (card, load_encoder):
         with pytest.raises(
-            EncoderError, match="resnet51: .*resnet50, efficientnet-lite0"
+            EncoderError, match="resnet51: .*resnet50, efficientnet-lite0.*timm:NAME"
         ):
             ask("resnet51")
 
@@ -48,6 +50,15 @@ def test_wrong_options_are_told_before_weights_are_fetched(monkeypatch, wrong):
     monkeypatch.setattr(resnet, "load", must_not_run)
     with pytest.raises(OptionError):
         load_encoder("resnet50", **wrong)
+
+
+def test_int8_is_refused_where_nobody_has_looked_at_it(monkeypatch):
+    """Before any download, with what to use instead."""
+    monkeypatch.setattr(
+        "coverslip.prepare.encoders.encoder.require", lambda _name: None
+    )
+    with pytest.raises(OptionError, match=r"int8: nobody has looked .* uni: use bf16"):
+        load_encoder("uni", precision="int8", device="cpu")
 
 
 def test_options_reach_the_encoder(tmp_path):

@@ -100,6 +100,14 @@ def test_a_checkpoint_around_the_state_is_refused(tmp_path):
         read_state(tmp_path / "w.pth")
 
 
+def test_a_state_inside_a_checkpoint_is_found(tmp_path):
+    """Under `model` or `state_dict`, whatever lies beside it."""
+    for key in ("model", "state_dict"):
+        torch.save({"epoch": 3, key: {"module.a": torch.ones(2)}}, tmp_path / "w.pth")
+        state, _ = read_state(tmp_path / "w.pth")
+        assert state["a"].tolist() == [1, 1]
+
+
 def test_matching_states_are_copied_and_counts_ignored(tmp_path):
     """All weights arrive; ignored prefixes and batch counts may be there or not."""
     module = nn.Sequential(nn.Linear(2, 1), nn.BatchNorm1d(1))

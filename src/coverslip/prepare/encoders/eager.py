@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coverslip.errors import EncoderError
 from coverslip.prepare.encoders.card import Card
+from coverslip.prepare.encoders.pixels import cropped
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -130,35 +130,3 @@ class EagerNetwork:
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, _DTYPES[self.precision])
-
-
-def cropped(pixels: Tensor, card: Card) -> Tensor:
-    """Resize patches to what a card asks for and keep the centre.
-
-    Args:
-        pixels: 8-bit patches (B, H, W, 3), on any device.
-        card: Says the sizes.
-
-    Returns:
-        (B, 3, input_size, input_size), whole numbers in [0, 255] held as floats.
-    """
-    x = pixels.permute(0, 3, 1, 2).float()
-    if min(x.shape[-2:]) != card.resize:
-        x = _resize(x, card.resize, card.interpolation)
-    crop = card.input_size
-    top, left = (x.shape[2] - crop) // 2, (x.shape[3] - crop) // 2
-    return x[:, :, top : top + crop, left : left + crop]
-
-
-def _resize(x: Tensor, shorter: int, mode: str) -> Tensor:
-    """Resize 8-bit values held as floats, axis after axis, each rounded: as Pillow does.
-
-    Weights were trained on such pixels. Rounding once at the end instead differs by up
-    to 22 grey levels where a patch is nearly white.
-    """
-    height, width = x.shape[-2:]
-    scale = shorter / min(height, width)
-    target = (round(height * scale), round(width * scale))
-    for size in ((height, target[1]), target):
-        x = F.interpolate(x, size, mode=mode, antialias=True).round().clamp(0, 255)
-    return x

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from coverslip.errors import MissingExtraError
 from coverslip.prepare.encoders.card import EFFICIENTNET_LITE0, Card
 from coverslip.prepare.encoders.encoder import fold_batch_norm
-from coverslip.prepare.encoders.weights import file_hash, load_exactly, read_state
+from coverslip.prepare.encoders.hub import file_hash
+from coverslip.prepare.encoders.weights import load_exactly, read_state
 
 # (blocks, kernel, stride of the first block, expansion, channels out)
 _STAGES = (

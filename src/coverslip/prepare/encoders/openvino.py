@@ -22,9 +22,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from coverslip.errors import MissingExtraError, OptionError
+from coverslip.errors import EncoderError, MissingExtraError, OptionError
 from coverslip.prepare.encoders.card import Card
-from coverslip.prepare.encoders.eager import cropped
+from coverslip.prepare.encoders.pixels import cropped, middle
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """OpenVINO's name of each precision; of int8 it is that of what stays unquantised."""
@@ -114,7 +114,7 @@ class OpenVinoNetwork:
         """Resize and crop as the card says: (B, input_size, input_size, 3)."""
         crop, (height, width) = self.card.input_size, patches.shape[1:3]
         if min(height, width) == self.card.resize:
-            top, left = (height - crop) // 2, (width - crop) // 2
+            top, left = middle(height, crop), middle(width, crop)
             centre = patches[:, top : top + crop, left : left + crop]
             return np.ascontiguousarray(centre)
         pixels = cropped(torch.tensor(np.ascontiguousarray(patches)), self.card)
@@ -206,7 +206,35 @@ def _trace(card: Card, module: nn.Module) -> Any:  # noqa: ANN401 - OpenVINO's m
     steps.input().model().set_layout(Layout("NCHW"))
     mean, std = ([255 * value for value in each] for each in (card.mean, card.std))
     steps.input().preprocess().convert_element_type(Type.f32).mean(mean).scale(std)
-    return steps.build()
+    traced = steps.build()
+    _check_traced(card, module, traced)
+    return traced
+
+
+def _check_traced(card: Card, module: nn.Module, traced: Any) -> None:  # noqa: ANN401 - OpenVINO's model
+    """Refuse a copy that is not the network, such as one that learnt the batch by heart.
+
+    Raises:
+        EncoderError: On three patches of noise it gives other features.
+    """
+    import openvino
+
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (3, card.input_size, card.input_size, 3), np.uint8
+    )
+    mean, std = (np.array(each, np.float32) for each in (card.mean, card.std))
+    images = torch.from_numpy((pixels / np.float32(255) - mean) / std)
+    with torch.inference_mode():
+        wanted = module(images.permute(0, 3, 1, 2)).float().numpy()
+    how = {"INFERENCE_PRECISION_HINT": "f32"}
+    found = openvino.Core().compile_model(traced, "CPU", how)(pixels)[0]
+    far = wanted.shape != found.shape or (
+        np.linalg.norm(found - wanted) > 0.01 * np.linalg.norm(wanted)
+    )
+    if far:
+        raise EncoderError(
+            f"{card.name}: OpenVINO makes another network of it: use --runtime torch"
+        )
 
 
 @contextmanager

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from coverslip.errors import EncoderError
 from coverslip.prepare.encoders.card import RESNET50, Card
 from coverslip.prepare.encoders.encoder import fold_batch_norm
+from coverslip.prepare.encoders.hub import file_hash
 from coverslip.prepare.encoders.weights import (
     fetch,
-    file_hash,
     load_exactly,
     place_of,
     read_state,

@@ -1,16 +1,17 @@
 """Weights files: fetched once, hashed, read without running code, matched by key."""
 
-import hashlib
 import pickle
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from coverslip.errors import EncoderError
+from coverslip.prepare.encoders.hub import file_hash
 from coverslip.store import writing
 
 State = dict[str, Tensor]
@@ -27,25 +28,11 @@ _UNREADABLE = (
 )
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal.
-
-    Raises:
-        EncoderError: The file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise EncoderError(
-            f"{path}: cannot be read ({error.strerror}): check the path after --weights"
-        ) from None
-
-
 def read_state(path: Path) -> tuple[State, dict[str, str]]:
     """Read the tensors of a weights file by key, and its metadata (safetensors only).
 
-    A leading `module.`, which `DataParallel` leaves, is dropped from the keys.
+    A leading `module.`, which `DataParallel` leaves, is dropped from the keys. Where the
+    state lies under `model` or `state_dict`, beside other things, it is taken from there.
 
     Args:
         path: A `.safetensors` file, or a PyTorch state dict of any other suffix.
@@ -71,9 +58,8 @@ def read_state(path: Path) -> tuple[State, dict[str, str]]:
         raise EncoderError(
             f"{path}: not a readable weights file ({reason}): fetch it again"
         ) from None
-    if not isinstance(state, dict) or not all(
-        isinstance(value, Tensor) for value in state.values()
-    ):
+    state = _unwrapped(state)
+    if not isinstance(state, dict) or not _is_state(state):
         raise EncoderError(
             f"{path}: not a state dict: save the bare model.state_dict() of the encoder"
         )
@@ -82,8 +68,25 @@ def read_state(path: Path) -> tuple[State, dict[str, str]]:
     }, metadata
 
 
+def _unwrapped(state: object) -> object:
+    for key in ("model", "state_dict"):
+        inside = state.get(key) if isinstance(state, dict) else None
+        if isinstance(inside, dict) and inside and _is_state(inside):
+            return inside
+    return state
+
+
+def _is_state(state: dict[Any, Any]) -> bool:
+    return all(isinstance(value, Tensor) for value in state.values())
+
+
 def load_exactly(
-    module: nn.Module, state: State, path: Path, *, ignored: Sequence[str] = ()
+    module: nn.Module,
+    state: State,
+    path: Path,
+    *,
+    ignored: Sequence[str] = (),
+    assign: bool = False,
 ) -> None:
     """Copy a state into a module; every weight must have its place and its shape.
 
@@ -92,6 +95,7 @@ def load_exactly(
         state: Tensors by key.
         path: The file they came from, named in errors.
         ignored: Prefixes of keys that the network does without.
+        assign: The tensors become the network's own, which may have none as yet.
 
     Raises:
         EncoderError: A key is missing, left over, or of another shape.
@@ -119,7 +123,7 @@ def load_exactly(
             f"{path}: not weights of this {type(module).__name__} ({told}): "
             "pass the right file with --weights"
         )
-    module.load_state_dict(given, strict=False)
+    module.load_state_dict(given, strict=False, assign=assign)
 
 
 def _counts(key: str) -> bool:
