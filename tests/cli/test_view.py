@@ -84,6 +84,7 @@ def test_without_openseadragon_one_line_says_what_to_install(
     cli, finished, monkeypatch
 ):
     """The extra, or a file."""
+    monkeypatch.delenv("COVERSLIP_OPENSEADRAGON", raising=False)
     monkeypatch.setattr("coverslip.viewer.assets.CARRIER", "no-such-package-anywhere")
     ran = cli("view", finished, "--no-browser")
     assert ran.code == 1

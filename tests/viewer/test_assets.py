@@ -23,6 +23,11 @@ def test_nothing_is_asked_for_elsewhere():
         assert "//" not in text.replace("// ", "")
 
 
+@pytest.fixture(autouse=True)
+def _nothing_named(monkeypatch):
+    monkeypatch.delenv(assets.NAMED, raising=False)
+
+
 def test_the_extra_brings_openseadragon():
     """The package that the extra installs carries the script and its licence."""
     try:
@@ -41,6 +46,12 @@ def test_without_the_extra_one_line_says_what_to_do(monkeypatch):
     monkeypatch.setattr(assets, "CARRIER", "no-such-package-anywhere")
     with pytest.raises(MissingExtraError, match=r"coverslip\[view\].*--openseadragon"):
         assets.find_openseadragon()
+
+
+def test_the_environment_may_name_the_file(monkeypatch, script):
+    """So that nobody has to type it each time."""
+    monkeypatch.setenv(assets.NAMED, str(script))
+    assert assets.find_openseadragon() == script
 
 
 def test_a_file_that_is_named_is_taken(tmp_path, script):

@@ -24,7 +24,8 @@ from coverslip.viewer.viewing import view as begin
 @click.option(
     "--openseadragon",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="OpenSeadragon's script, where the extra `view` is not installed.",
+    help="OpenSeadragon's script, in place of the one that the extra `view` installs "
+    "(or name it in COVERSLIP_OPENSEADRAGON).",
 )
 @click.option("--no-browser", is_flag=True, help="Print the address, and open nothing.")
 @JSON

@@ -1,10 +1,11 @@
 """The files that the page is made of: our own, and OpenSeadragon's.
 
 OpenSeadragon (BSD-3-Clause) is not in this repository. It is served from where it was
-installed: by the package `tissuumaps`, which carries an unchanged build of it, or from a
-file that the user names. Nothing of that package is imported or run.
+installed: by the package `tissuumaps`, which carries a build of it, or from a file that
+the user names. Nothing of that package is imported or run.
 """
 
+import os
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,9 @@ from coverslip.errors import DataError, MissingExtraError
 PAGE = Path(__file__).parent / "page"
 CARRIER = "tissuumaps"
 SCRIPT = "openseadragon.min.js"
+
+NAMED = "COVERSLIP_OPENSEADRAGON"
+"""Environment variable that names the script, where no file is given."""
 
 KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -32,12 +36,15 @@ def find_openseadragon(named: Path | None = None) -> Path:
     """Return OpenSeadragon's built script.
 
     Args:
-        named: The file, where the user has it; else it is looked for.
+        named: The file, where the user has it; else the one that the environment names;
+            else it is looked for.
 
     Raises:
         DataError: The file that was named is not OpenSeadragon.
         MissingExtraError: No package that carries it is installed.
     """
+    if named is None and os.environ.get(NAMED):
+        named = Path(os.environ[NAMED])
     if named is not None:
         if not named.is_file() or b"openseadragon" not in named.read_bytes()[:4096]:
             raise DataError(

@@ -36,6 +36,7 @@ export class Stage {
 
   open(facts) {
     this.facts = facts;
+    this.element.classList.remove("bare");
     this.element.dataset.loaded = "";
     return new Promise((done) => {
       this.viewer.addOnceHandler("open", () => {
@@ -55,6 +56,7 @@ export class Stage {
 
   close() {
     this.facts = null;
+    this.element.classList.add("bare");
     this.viewer.close();
   }
 
