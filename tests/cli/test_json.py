@@ -193,6 +193,7 @@ def test_camelyon16(cli, miniature, tmp_path, monkeypatch):
         table=table,
         trained=SimpleNamespace(models=(tmp_path / "model.safetensors",)),
         facts=lambda: dict.fromkeys(summary),
+        report=None,
         story=lambda: "",
     )
     monkeypatch.setattr(

@@ -60,6 +60,13 @@ def test_slides_follow_the_published_split_and_the_reference(study):
     assert len(placed) == 12
 
 
+def test_a_report_comes_at_the_end(study):
+    """One page, with every test slide that was judged."""
+    page = (study / "runs" / "dmia" / "report.html").read_text()
+    said = rows(study / "runs/dmia/predictions.csv")
+    assert all(s in page for s, row in said.items() if row["split"] == "test")
+
+
 def test_the_figures_are_those_of_the_predictions(study):
     """The 129 hold what was judged of them; the 127 two slides fewer."""
     said = {s.lower(): r for s, r in rows(study / "runs/dmia/predictions.csv").items()}

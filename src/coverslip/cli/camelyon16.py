@@ -88,9 +88,14 @@ def camelyon16(
             "inventory": inventory,
             "summary": result.folder / "summary.json",
             "models": result.trained.models,
+            "report": None if result.report is None else result.report.path,
             "preparation": table_facts(result.table),
         },
-        [result.story(), table_line(result.table)],
+        [
+            result.story(),
+            *(result.report.lines() if result.report is not None else ()),
+            table_line(result.table),
+        ],
         as_json=as_json,
     )
     leave_if_all_failed(result.table)

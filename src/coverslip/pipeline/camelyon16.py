@@ -58,6 +58,7 @@ class Camelyon16Result:
         trained: The run.
         slides: Slide figures by set.
         lesions: Lesion figures by set.
+        report: The HTML report; None where it could not be made, which was told.
     """
 
     folder: Path
@@ -66,6 +67,7 @@ class Camelyon16Result:
     trained: verbs.TrainResult
     slides: Mapping[str, SlideFigures]
     lesions: Mapping[str, LesionFigures]
+    report: verbs.ReportResult | None = None
 
     def facts(self) -> store.Facts:
         """Return the figures JSON-ready."""
@@ -140,7 +142,7 @@ def camelyon16(
     result = Camelyon16Result(out, stock, table, trained, slides, lesions)
     store.write_json(out / "summary.json", result.facts())
     store.write_text(out / "summary.txt", result.story() + "\n")
-    return result
+    return replace(result, report=verbs.reported(preparation, trained))
 
 
 def write_labels(stock: Stock, path: Path) -> Path:

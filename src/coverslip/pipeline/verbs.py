@@ -239,10 +239,10 @@ def run(
             tested,
             annotations=annotations,
         ).pictures
-    return RunResult(table, trained, drawn, _reported(preparation, trained))
+    return RunResult(table, trained, drawn, reported(preparation, trained))
 
 
-def _reported(preparation: Preparation, trained: TrainResult) -> ReportResult | None:
+def reported(preparation: Preparation, trained: TrainResult) -> ReportResult | None:
     """Write the report of a run that is done; what is wrong with it is told only."""
     try:
         return report(
@@ -273,6 +273,7 @@ __all__ = [
     "patches",
     "predict",
     "report",
+    "reported",
     "run",
     "tissue",
     "train",
