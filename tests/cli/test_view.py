@@ -18,23 +18,35 @@ def script(tmp_path):
     return path
 
 
+HEEDING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from coverslip.cli import main
+main(sys.argv[1:])
+"""
+"""The command, heeding Ctrl-C also where a shell runs these tests in the background."""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals differ")
 def test_it_serves_until_ctrl_c(finished, script):
     """The address is told at once, and the end is silent and no error."""
     words = ["view", finished, "--no-browser", "--json", "--port", 0]
     command = [*map(str, words), "--openseadragon", str(script)]
     with subprocess.Popen(
-        [sys.executable, "-m", "coverslip", *command],
+        [sys.executable, "-c", HEEDING, *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as running:
-        assert running.stdout is not None
-        told = json.loads(running.stdout.readline())
-        with urlopen(f"{told['url']}api/study", timeout=60) as answer:
-            assert json.load(answer)["runs"] == ["dmia"]
-        running.send_signal(signal.SIGINT)
-        out, err = running.communicate(timeout=60)
+        try:
+            assert running.stdout is not None
+            told = json.loads(running.stdout.readline())
+            with urlopen(f"{told['url']}api/study", timeout=60) as answer:
+                assert json.load(answer)["runs"] == ["dmia"]
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+        finally:
+            running.kill()
     assert (running.returncode, out, err) == (0, "", "")
 
 

@@ -67,7 +67,7 @@ def notebook(monkeypatch):
     monkeypatch.setattr(
         "coverslip.pipeline.learn.trackers.hook.installed", lambda _: True
     )
-    for name in ("judging.draw_roc", "judging.draw_reliability"):
+    for name in ("judge.judging.draw_roc", "judge.judging.draw_reliability"):
         monkeypatch.setattr(f"coverslip.pipeline.{name}", lambda *_: None)
     return own
 
