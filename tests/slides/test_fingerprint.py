@@ -2,6 +2,9 @@
 
 import shutil
 
+import pytest
+
+from coverslip.errors import UnreadableSlideError
 from coverslip.slides.fingerprint import PIECE, PIECES, fingerprint
 
 
@@ -33,3 +36,11 @@ def test_another_size_has_another(tmp_path):
         (tmp_path / "a").write_bytes(bytes(size))
         marks.add(fingerprint(tmp_path / "a"))
     assert len(marks) == 4
+
+
+def test_a_file_that_is_gone_or_no_file_is_told_by_name(tmp_path):
+    """One line, with what to do."""
+    with pytest.raises(UnreadableSlideError, match=r"a\.tif: the slide was moved"):
+        fingerprint(tmp_path / "a.tif")
+    with pytest.raises(UnreadableSlideError, match="cannot be read"):
+        fingerprint(tmp_path)

@@ -1,6 +1,7 @@
 """A study's export: every slide's files, and back from QuPath into the next study."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -131,6 +132,28 @@ def test_one_bad_slide_does_not_end_the_export(finished, tmp_path, monkeypatch):
     made = export(finished, out=tmp_path, formats=["asap"], quiet=True)
     assert made.failed == {bad: f"{bad}: gone"}
     assert list(made.files) == good
+
+
+def test_a_slide_that_was_moved_is_told_of_and_the_others_go_on(
+    finished, tmp_path, cli
+):
+    """By export and by heatmap, with what to do about it."""
+    study = tmp_path / "study"
+    shutil.copytree(finished, study)
+    table = study / "slides.csv"
+    moved = "slide_08"
+    table.write_text(table.read_text().replace(f"{moved}.tif", f"gone/{moved}.tif"))
+    why = f"{moved}.tif: the slide was moved or deleted: put it back"
+    ran = cli("export", study, "--format", "asap", "--quiet", "--out", tmp_path / "x")
+    assert ran.code == 0
+    assert why in ran.err
+    assert len(list((tmp_path / "x").glob("*.xml"))) == 9
+    words = ("--slide", moved, "--slide", "slide_07", "--quiet")
+    drawn = tmp_path / "drawn"
+    ran = cli("heatmap", study / "runs/dmia", study, "--out", drawn, *words)
+    assert ran.code == 0
+    assert why in ran.err
+    assert [path.name for path in drawn.glob("*[0-9].png")] == ["slide_07.png"]
 
 
 def test_unknown_formats_slides_and_runs_are_refused(finished, tmp_path):
