@@ -254,6 +254,11 @@ def test_the_resolved_file_names_every_option_and_is_kept(cli, tmp_path):
     stamp = path.stat().st_mtime_ns
     assert cli("train", "--config", path, "--quiet").code == 0
     assert path.stat().st_mtime_ns == stamp
+    assert "train ANOTHER_STUDY --config config.toml" in path.read_text()
+    other = tmp_path / "other"
+    assert cli("train", other, "--config", path, "--quiet").code == 0
+    made = [folder / "runs" / "x" / "predictions.csv" for folder in (study, other)]
+    assert same(*made)
 
 
 def test_sections_are_those_of_the_options_and_of_commands():

@@ -136,6 +136,8 @@ def survey(
     except CoverslipError as error:
         complain(error)
         return Survey((), {}, (), None)
+    if not paths:
+        return Survey((), {}, (), None)
     engine = _engine_of(preparation)
     looks: dict[str, Look] = {}
     looked = engine.run(partial(look_at, preparation), paths)
