@@ -92,8 +92,9 @@ def plan(
     """Look before a `run`: is all well with SLIDES and labels, and what will it take.
 
     Takes the options of `run`, and prints the command. In a file of options `out` is
-    the study. Nothing is written or downloaded without --out or --labels-out. The exit code is 0 when all is ready, 1 when something
-    has to be mended, 2 when an option is wrong.
+    the study. Nothing is written or downloaded without --out or --labels-out. The exit
+    code is 0 when all is ready, 1 when something has to be mended, 2 when an option is
+    wrong.
     """
     _require_suffix("--out", out, ".json")
     _require_suffix("--labels-out", labels_out, ".csv")
