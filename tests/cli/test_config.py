@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from pathlib import Path
 
 import click
 import pytest
@@ -20,11 +21,13 @@ from coverslip.testing import toy_cohort
 from studies import files, same
 
 TAKING = (
-    *("tissue", "patches", "features", "train", "run"),
+    *("tissue", "patches", "features", "train", "plan", "run"),
     *("predict", "heatmap", "froc", "camelyon16"),
 )
 NOT_IN_THE_FILE = {"config", "as_json", "check", "miniature"}
 """What a call does once, rather than what a study is made with."""
+ONCE = {"plan": {"out", "labels_out", "sample", "sample_seed"}}
+"""The same, of one command."""
 
 
 def command(name) -> click.Command:
@@ -52,9 +55,17 @@ def test_every_option_of_a_command_has_its_key(name):
     """What can be said on the command line can be said in the file."""
     own = command(name)
     reached = {param.name for param in params_of(own).values()}
-    assert {p.name for p in own.params} - reached == NOT_IN_THE_FILE & {
-        p.name for p in own.params
-    }
+    once = NOT_IN_THE_FILE | ONCE.get(name, set())
+    assert {p.name for p in own.params} - reached == once & {p.name for p in own.params}
+
+
+def test_the_page_names_every_command_that_takes_a_file():
+    """And no other does."""
+    page = Path(__file__).parents[2] / "docs" / "usage.md"
+    (told,) = re.findall(r"`--config` is taken by ([^:]*):", page.read_text())
+    assert set(re.findall(r"`(\w+)`", told)) == set(TAKING)
+    taking = {n for n in COMMANDS if "config" in {p.name for p in command(n).params}}
+    assert taking == set(TAKING)
 
 
 def test_every_field_of_the_options_is_a_key_of_some_command():
@@ -139,6 +150,8 @@ def test_a_command_takes_its_own_section_first(tmp_path):
     path = written(tmp_path, 'out = "study"\n[predict]\nout = "p.csv"\nmodel = "m"')
     assert parsed("predict", "--config", path, "m", "s").params["out"].name == "p.csv"
     assert parsed("train", "--config", path).params["study"] == tmp_path / "study"
+    looked = parsed("plan", "--config", path, "s").params
+    assert (looked["study"], looked["out"]) == (tmp_path / "study", None)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +254,11 @@ def test_the_resolved_file_names_every_option_and_is_kept(cli, tmp_path):
     stamp = path.stat().st_mtime_ns
     assert cli("train", "--config", path, "--quiet").code == 0
     assert path.stat().st_mtime_ns == stamp
+    assert "train ANOTHER_STUDY --config config.toml" in path.read_text()
+    other = tmp_path / "other"
+    assert cli("train", other, "--config", path, "--quiet").code == 0
+    made = [folder / "runs" / "x" / "predictions.csv" for folder in (study, other)]
+    assert same(*made)
 
 
 def test_sections_are_those_of_the_options_and_of_commands():

@@ -68,6 +68,9 @@ def test_what_has_to_be_mended_leaves_with_1_and_comes_first(cli, cohort, tmp_pa
     assert "when that is mended:" in ran.out
     near = json.loads(out.read_text())["labels"]["near"]
     assert {pair["label"] for pair in near} == {"Slide-00", "slide_1"}
+    command = shlex.split(ran.out.splitlines()[-1])
+    assert command[command.index("--labels") + 1] == str(mended)
+    assert str(labels) not in command
     right = type(cohort)(cohort.slides, mended)
     assert cli(*arguments(right, tmp_path / "study")).code == 0
 
@@ -78,7 +81,50 @@ def test_json_is_the_whole_plan_and_nothing_beside_it(cli, cohort, tmp_path):
     facts = json.loads(ran.out)
     assert facts["ready"] is True
     assert facts["command"].startswith("coverslip run ")
+    assert "--json" not in facts["command"]
     assert facts["estimate"]["patches"]["likely"] == 40
+
+
+def filed(cohort, folder, *top):
+    """Write the file of options of a study, with its lines at the top."""
+    where = [f'slides = ["{cohort.slides}"]', f'labels = "{cohort.labels}"', *top]
+    train = ["[train]", "epochs = 1", "lr = 0.001"]
+    split = ["[split]", "val_share = 0.2", "test_share = 0.2"]
+    path = folder / "mine.toml"
+    encoder = ["[features]", 'encoder = "fake"']
+    path.write_text("\n".join([*where, "quiet = true", *encoder, *train, *split]))
+    return path
+
+
+@pytest.mark.parametrize("out", ["study", None])
+def test_a_file_of_options_says_the_study_and_its_command_runs(
+    cli, cohort, tmp_path, monkeypatch, out
+):
+    """Its `out` is the study; --out is the plan's own, on the command line only."""
+    monkeypatch.chdir(tmp_path)
+    config = filed(cohort, tmp_path, *([f'out = "{out}"'] if out else []))
+    given = ("plan", "--config", config.name)
+    ran = cli(*given, "--out", "plan.json")
+    assert ran.code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.toml", "plan.json"}
+    told = json.loads(cli(*given, "--json").out)["command"]
+    assert told == json.loads((tmp_path / "plan.json").read_text())["command"]
+    assert told == ran.out.splitlines()[-1]
+    assert cli(*shlex.split(told)[1:]).code == 0
+    assert (tmp_path / "study" / "runs" / "dmia" / "model.safetensors").exists()
+
+
+def test_what_is_typed_goes_before_the_file_in_the_command_too(cli, cohort, tmp_path):
+    """The study, an option, and the labels that were mended."""
+    config = filed(cohort, tmp_path, 'out = "study"')
+    mended, other = tmp_path / "mended.csv", tmp_path / "other"
+    words = ("--study", other, "--epochs", "2", "--labels-out", mended, "--sample", "1")
+    ran = cli("plan", "--config", config, *words)
+    assert ran.code == 0
+    assert shlex.split(ran.out.splitlines()[-1]) == [
+        *("coverslip", "run", "--labels", str(mended), "--out", str(other)),
+        *("--epochs", "2", "--config", str(config)),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ Decorated = TypeVar("Decorated")
 META = "coverslip.config.model"
 """Where a context keeps what the file says of the model."""
 
+FILE = "coverslip.config.file"
+"""Where it keeps which file that is."""
+
 _MODEL = {("model", "preset"), ("model", "options")}
 """Keys that are no parameter of their own: `model_settings` hands them out."""
 
@@ -32,6 +35,7 @@ def _take(ctx: click.Context, _: click.Parameter, path: Path | None) -> None:
 
     table = read_config(path)
     ctx.default_map = dict(_defaults(path, table, ctx))
+    ctx.meta[FILE] = path
     ctx.meta[META] = table.get("model", {})
 
 

@@ -80,8 +80,11 @@ SECTIONS: dict[str, Section] = {
 }
 """By name; the top of the file has none."""
 
-OTHER_NAMES = {"train": {"out": "study", "model": "models"}}
-"""Parameters that a command calls otherwise: the study that `train` works in is `out`."""
+OTHER_NAMES = {
+    "train": {"out": "study", "model": "models"},
+    "plan": {"out": "study"},
+}
+"""Parameters that a command calls otherwise: the study that it works in is `out`."""
 
 
 def place(section: str, key: str) -> str:

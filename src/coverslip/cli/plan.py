@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from coverslip import store
+from coverslip.cli.config import FILE
 from coverslip.cli.engine import engine_options
 from coverslip.cli.learn import (
     label_options,
@@ -90,9 +91,10 @@ def plan(
 ) -> None:
     """Look before a `run`: is all well with SLIDES and labels, and what will it take.
 
-    Takes the options of `run`, and prints the command. Nothing is written or downloaded
-    without --out or --labels-out. The exit code is 0 when all is ready, 1 when something
-    has to be mended, 2 when an option is wrong.
+    Takes the options of `run`, and prints the command. In a file of options `out` is
+    the study. Nothing is written or downloaded without --out or --labels-out. The exit
+    code is 0 when all is ready, 1 when something has to be mended, 2 when an option is
+    wrong.
     """
     _require_suffix("--out", out, ".json")
     _require_suffix("--labels-out", labels_out, ".csv")
@@ -108,14 +110,16 @@ def plan(
         )
     except OptionError as error:
         raise click.UsageError(str(error)) from None
-    command = shlex.join(
-        ["coverslip", "run", *_words(click.get_current_context(), study)]
-    )
+    changed = {"out": study}
+    if labels_out is not None and made.joined is not None:
+        write_mended(labels_out, made.joined)
+        if given["labels"] is not None:
+            changed["labels"] = labels_out
+    words = _words(click.get_current_context(), changed)
+    command = shlex.join(["coverslip", "run", *words])
     facts = {**made.facts(), "command": command}
     if out is not None:
         store.write_json(out, facts)
-    if labels_out is not None and made.joined is not None:
-        write_mended(labels_out, made.joined)
     tell(facts, plan_lines(made, command), as_json=as_json)
     sys.exit(0 if made.ready else 1)
 
@@ -127,16 +131,20 @@ def _require_suffix(flag: str, path: Path | None, suffix: str) -> None:
         )
 
 
-def _words(ctx: click.Context, study: Path) -> Iterator[str]:
-    """Give the words of the `run` that the options of this command stand for."""
+def _words(ctx: click.Context, changed: Mapping[str, Path]) -> Iterator[str]:
+    """Give the words of the `run` that the options of this command stand for.
+
+    Args:
+        ctx: This command's; what its file of options says is left to that file.
+        changed: Parameters of `run` that are not as they were given here.
+    """
+    given = {**ctx.params, "config": ctx.meta.get(FILE), **changed}
     for param in sorted(run.params, key=lambda p: isinstance(p, click.Option)):
         name = str(param.name)
-        if name == "out":
-            yield from ("--out", str(study))
+        typed = ctx.get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if name == "as_json" or not (typed or name in changed):
             continue
-        if ctx.get_parameter_source(name) != ParameterSource.COMMANDLINE:
-            continue
-        value = ctx.params[name]
+        value = given[name]
         if not isinstance(param, click.Option):
             yield from map(str, value)
         elif param.is_flag:

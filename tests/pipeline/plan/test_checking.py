@@ -1,5 +1,7 @@
 """Labels and splits of a cohort, checked before it is prepared."""
 
+from dataclasses import replace
+
 import pytest
 
 from coverslip.learn.labels import Row
@@ -93,6 +95,56 @@ def test_a_test_of_few_slides_and_a_rare_class_are_noted(tmp_path):
     check_split(rows, TrainPlan(), tmp_path, found)
     assert "test has 1 rare: its figures will say little" in told(found, "note")
     assert "3 slides of 'rare', 37 of the largest class" in told(found, "note")
+
+
+@pytest.mark.parametrize(
+    ("cells", "more", "val", "test"),
+    [
+        (
+            None,
+            {},
+            "raise --val-share, or use --folds",
+            "raise --test-share, or use --",
+        ),
+        (None, {"folds": 4}, "raise --val-share", "ask for fewer --folds"),
+        (
+            ("train", "validation", "test"),
+            {},
+            "move some to val in the labels' column split",
+            "move some to test in the labels' column split",
+        ),
+        (
+            ("train", "train", "test"),
+            {},
+            "raise --val-share",
+            "move some to test in the labels' column split",
+        ),
+        (
+            None,
+            {"split_file": "s.csv"},
+            "move some to val in ",
+            "move some to test in ",
+        ),
+    ],
+)
+def test_few_slides_are_told_with_what_can_be_done_there(
+    tmp_path, cells, more, val, test
+):
+    """Shares and folds change nothing about a split that is given."""
+    own = [(cells or ("train", "val", "test"))[i // 2 % 3] for i in range(12)]
+    rows = rows_of(12)
+    if cells:
+        both = zip(rows, own, strict=True)
+        rows = [replace(row, split=cell) for row, cell in both]
+    if "split_file" in more:
+        lines = [f"s{i},{cell}" for i, cell in enumerate(own)]
+        more = {"split_file": table(tmp_path, "slide_id,split", *lines, name="s.csv")}
+    found = Findings()
+    check_split(rows, TrainPlan(**more), tmp_path, found)
+    thin = [f.text for f in found.ordered() if "will say little" in f.text]
+    remedies = {t.split()[0]: t.partition("label more slides, or ")[2] for t in thin}
+    assert remedies["val"].startswith(val)
+    assert remedies["test"].startswith(test)
 
 
 @pytest.mark.parametrize(

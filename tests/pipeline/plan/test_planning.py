@@ -127,6 +127,38 @@ def test_every_slide_that_cannot_be_used_is_told_with_its_remedy(cohort, tmp_pat
     assert len(made.survey.looks) == len(made.rows) == 9
 
 
+def test_a_slide_that_cannot_be_used_needs_no_label(cohort, tmp_path):
+    """What is the matter with it is told; only of the others that they lack a label."""
+    slides = tmp_path / "slides"
+    shutil.copytree(cohort.slides, slides)
+    (slides / "broken.tif").write_bytes(b"no slide")
+    slide_file(slides / "scaleless.tif", l0_mpp=None)
+    slide_file(slides / "sound.tif")
+    made = planned(cohort, tmp_path / "study", slides=slides)
+    (told,) = [f for f in made.findings if "slides without label" in f.text]
+    assert told.names == ("sound",)
+    assert "without label: 1 (sound)" in told.text
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_path_that_is_not_there_is_no_slide(cohort, tmp_path, labelled):
+    """It is the one thing that is wrong; nothing is said of labels because of it."""
+    nope = tmp_path / "nope"
+    table = cohort.labels if labelled else None
+    made = plan([nope], table, preparation(tmp_path / "study"), FEW)
+    assert errors(made) == [f"{nope}: no such file: check the path"]
+    assert [f.about for f in made.findings] == ["slides"]
+    assert made.facts()["slides"]["found"] == 0
+
+
+def test_a_path_that_is_not_there_hides_no_slide(cohort, tmp_path):
+    """The others are looked at."""
+    paths = [cohort.slides, tmp_path / "nope.tif"]
+    made = plan(paths, cohort.labels, preparation(tmp_path / "study"), FEW)
+    assert errors(made) == [f"{paths[1]}: no such file: check the path"]
+    assert made.facts()["slides"]["found"] == made.facts()["slides"]["usable"] == 10
+
+
 def test_damaged_pixels_are_found_on_slides_outside_the_sample(cohort, tmp_path):
     """A slide that opens and cannot be decoded would fail hours later."""
     slides = tmp_path / "slides"

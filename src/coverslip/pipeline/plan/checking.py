@@ -4,7 +4,7 @@ The checks are those of a training; here they are listed, not raised.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from coverslip.errors import CoverslipError, LabelError
@@ -32,7 +32,10 @@ UNEVEN = 0.1
 
 
 def check_labels(
-    table: Path | None, slide_ids: Iterable[str], found: Findings
+    table: Path | None,
+    slide_ids: Iterable[str],
+    found: Findings,
+    usable: Container[str] | None = None,
 ) -> Join | None:
     """Join a label table and slides, and list what is wrong with it.
 
@@ -40,11 +43,15 @@ def check_labels(
         table: CSV `slide_id,label`; None takes labels from names.
         slide_ids: All slides there are.
         found: Takes what is wrong.
+        usable: Which of the slides can be used; all, when not given. Of the others it
+            is not told that they lack a label.
 
     Returns:
-        How they meet; None where the table cannot be read at all.
+        How they meet; None where there is no slide, or the table cannot be read at all.
     """
     slide_ids, complain = list(slide_ids), found.listing("labels")
+    if table is None and not slide_ids:
+        return None
     try:
         if table is None:
             labels = labels_from_names(slide_ids, complain)
@@ -56,7 +63,7 @@ def check_labels(
     if not slide_ids or not labels.rows:
         return None
     joined = join(labels, slide_ids, complain)
-    leftovers(joined).tell(joined.labels, found)
+    leftovers(joined).tell(joined.labels, found, usable)
     return joined
 
 
@@ -86,7 +93,7 @@ def check_split(
                 require_two_classes(title, _labels_in(rows, part.split, subset))
             except LabelError as error:
                 found.add("error", "split", f"{part.name}{error}")
-    _tell_scarce(rows, parts, found)
+    _tell_scarce(rows, parts, plan, found)
     return parts
 
 
@@ -94,7 +101,9 @@ def _labels_in(rows: Iterable[Row], split: Split, subset: str) -> list[str]:
     return [row.label for row in rows if split.get(row.slide_id) == subset]
 
 
-def _tell_scarce(rows: Sequence[Row], parts: Sequence[Part], found: Findings) -> None:
+def _tell_scarce(
+    rows: Sequence[Row], parts: Sequence[Part], plan: TrainPlan, found: Findings
+) -> None:
     """Tell of classes of which a subset has few slides, or one class far fewer."""
     whole = Counter(row.label for row in rows)
     for subset in ("val", "test"):
@@ -111,8 +120,7 @@ def _tell_scarce(rows: Sequence[Row], parts: Sequence[Part], found: Findings) ->
                 "warning" if 0 in scarce.values() else "note",
                 "split",
                 f"{subset} has {told}: {what} will say little: label more slides, or "
-                f"raise --{subset}-share"
-                + (", or use --folds" if len(parts) == 1 else ""),
+                + _other_dealing(rows, plan, subset),
             )
     name, count = min(whole.items(), key=lambda item: item[1], default=("", 0))
     if whole and count < UNEVEN * max(whole.values()):
@@ -120,6 +128,22 @@ def _tell_scarce(rows: Sequence[Row], parts: Sequence[Part], found: Findings) ->
         found.add(
             "note", "labels", f"{told}: accuracy will flatter; look at AUC and at each"
         )
+
+
+def _other_dealing(rows: Sequence[Row], plan: TrainPlan, subset: str) -> str:
+    """Say how a subset comes to more slides; options do nothing to a split that is given.
+
+    Where a column `split` gives nothing to val, a share of train is dealt to it.
+    """
+    if plan.split_file is not None:
+        return f"move some to {subset} in {plan.split_file}"
+    if plan.folds:  # a fold's test is 1/k of all
+        return "raise --val-share" if subset == "val" else "ask for fewer --folds"
+    if any(row.split for row in rows):
+        written = any(row.split.startswith("val") for row in rows)
+        in_column = f"move some to {subset} in the labels' column split"
+        return in_column if written or subset != "val" else "raise --val-share"
+    return f"raise --{subset}-share, or use --folds"
 
 
 def check_leakage(

@@ -4,7 +4,7 @@ Nothing is joined because names are alike: pairs are told, and a mended table ca
 written, for a person to look at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,19 +30,23 @@ class Leftovers:
     slides: tuple[str, ...]
     labels: tuple[str, ...]
 
-    def tell(self, labels: Labels, found: Findings) -> None:
+    def tell(
+        self, labels: Labels, found: Findings, usable: Container[str] | None = None
+    ) -> None:
         """List them, and what a table leaves unsaid.
 
         Args:
             labels: The table.
             found: Takes what is wrong.
+            usable: Slides that a label would be of use to; all, when not given.
         """
+        bare = [s for s in self.slides if usable is None or s in usable]
         self._tell_pairs(labels.source, found)
-        leftover: tuple[tuple[Severity, str, tuple[str, ...], str], ...] = (
+        leftover: tuple[tuple[Severity, str, Sequence[str], str], ...] = (
             (
                 "warning",
                 "slides without label",
-                self.slides,
+                bare,
                 "they are prepared, and not used: label them, or leave them out",
             ),
             (

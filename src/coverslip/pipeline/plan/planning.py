@@ -130,7 +130,7 @@ def plan(
     _tell_load(found)
     seen = survey(slides, preparation, found, sample, seed)
     ids = [store.slide_id_of(path) for path in seen.paths]
-    joined = check_labels(labels, ids, found)
+    joined = check_labels(labels, ids, found, seen.looks)
     matched = joined.matched.items() if joined is not None else ()
     rows = [row for key, row in matched if key in seen.looks]
     folder = preparation.study.run(train_plan.name or options.model)

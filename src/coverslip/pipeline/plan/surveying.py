@@ -15,7 +15,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from coverslip.errors import CoverslipError, ParametersDifferError
+from coverslip.errors import (
+    Complain,
+    CoverslipError,
+    ParametersDifferError,
+    UnreadableSlideError,
+)
 from coverslip.pipeline.engine import Engine, Item, LocalEngine, Outcome, Result
 from coverslip.pipeline.plan.findings import Findings, few
 from coverslip.pipeline.prepare.outlining import (
@@ -126,9 +131,12 @@ def survey(
     complain = found.listing("slides")
     try:
         paths = find_slides([Path(place) for place in places], complain)
+        paths = _there(paths, complain)
         check_masks(preparation, paths)
     except CoverslipError as error:
         complain(error)
+        return Survey((), {}, (), None)
+    if not paths:
         return Survey((), {}, (), None)
     engine = _engine_of(preparation)
     looks: dict[str, Look] = {}
@@ -159,6 +167,14 @@ def survey(
     _tell_failed(failed, found)
     _tell_bare(laid, found)
     return Survey(tuple(paths), looks, tuple(laid), spent / len(laid) if laid else None)
+
+
+def _there(paths: Sequence[Path], complain: Complain) -> list[Path]:
+    """Return the files that exist; of the others it is told."""
+    for path in paths:
+        if not path.exists():
+            complain(UnreadableSlideError(f"{path}: no such file: check the path"))
+    return [path for path in paths if path.exists()]
 
 
 def look_at(preparation: Preparation, path: Path) -> Look:
