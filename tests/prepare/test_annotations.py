@@ -147,6 +147,7 @@ def test_every_kind_of_file_gives_the_same_region(geojson, tmp_path):
     paths = tmp_path / "slide.XML", geojson(feature(lesion)), tmp_path / "mask.png"
     for path in paths:
         assert read_annotations(path).region.equals(lesion), path
+        assert read_annotations(str(path)).region.equals(lesion), path
 
 
 def test_a_small_mask_is_spread_over_the_slide(tmp_path):

@@ -32,7 +32,8 @@ ANY = click.Path(path_type=Path)
     "--slides",
     multiple=True,
     type=ANY,
-    help="Slides or folders of slides, to read scales from, which STAMP's files lack.",
+    help="Slides or folders of slides: they say scales, which STAMP's files lack, and "
+    "a study then knows where they lie.",
 )
 @click.option(
     "--mpp",

@@ -14,7 +14,8 @@ from coverslip.pipeline.exchange import validating
 @click.option(
     "--labels",
     type=click.Path(path_type=Path),
-    help="CSV slide_id,label: slides in it without features are reported.",
+    help="CSV slide_id,label: slides in it without features, or that are not there, and "
+    "those without a label are reported.",
 )
 @click.option(
     "--slides",

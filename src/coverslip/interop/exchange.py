@@ -86,6 +86,7 @@ class Known:
         laid: How patches were laid.
         l0_mpp: Scales of level 0 by slide id, in lower case.
         l0_extents: (width, height) of slides by slide id, in lower case.
+        slides: The slides themselves by slide id, in lower case.
         encoder: The encoder's name.
         lenient: Do without a scale: micrometres stay micrometres.
     """
@@ -93,6 +94,7 @@ class Known:
     laid: Laid = field(default_factory=Laid)
     l0_mpp: Mapping[str, float] = field(default_factory=dict)
     l0_extents: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    slides: Mapping[str, Path] = field(default_factory=dict)
     encoder: str | None = None
     lenient: bool = False
 
@@ -145,6 +147,8 @@ class Item:
         laid: How its patches lie.
         memo: What else the first file said; JSON-ready.
         arrays: Further arrays of it, by name.
+        remembered: The encoder that our attribute names, where the format's own
+            attribute names another.
     """
 
     slide_id: str
@@ -154,6 +158,7 @@ class Item:
     laid: Laid = field(default_factory=Laid)
     memo: store.Facts = field(default_factory=dict)
     arrays: Mapping[str, Array] = field(default_factory=dict)
+    remembered: str | None = None
 
     @property
     def origin(self) -> str:
@@ -251,6 +256,20 @@ def take_memo(facts: store.Facts) -> tuple[store.Facts, Laid, str | None]:
     if laid.get("l0_extent"):
         laid["l0_extent"] = tuple(laid["l0_extent"])
     return memo, Laid(**laid), memo.pop("encoder", None)
+
+
+def which_encoder(visible: object, ours: str | None) -> tuple[str | None, str | None]:
+    """Return the encoder of a file, and what our attribute said where it differs.
+
+    Args:
+        visible: The attribute that the format's own readers see, as it was encoded.
+        ours: The name in our attribute.
+    """
+    said = decode(visible)
+    said = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+    if not isinstance(said, str) or said in {"", "None", UNKNOWN}:
+        return ours, None
+    return said, ours if ours not in {None, said} else None
 
 
 def new_memo(

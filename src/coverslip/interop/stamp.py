@@ -23,6 +23,7 @@ from coverslip.interop.exchange import (
     Place,
     new_memo,
     take_memo,
+    which_encoder,
 )
 from coverslip.interop.h5_files import (
     Array,
@@ -82,7 +83,8 @@ class StampFormat:
             )
         features, coords = arrays.pop("feats"), arrays.pop("coords", None)
         memo, laid, encoder = take_memo(facts)
-        name = encoder or str(root.get("extractor") or known.encoder or UNKNOWN)
+        name, other = which_encoder(attributes[""].get("extractor"), encoder)
+        name = name or known.encoder or UNKNOWN
         if not memo:
             both = {"feats": features} | ({} if coords is None else {"coords": coords})
             memo = new_memo(self.name, place.path.parent.name, both, attributes)
@@ -95,7 +97,7 @@ class StampFormat:
         corners = _level0(place, in_um, laid, lenient=known.lenient)
         if corners is None and coords is not None:
             arrays[UM] = coords
-        return Item(place.slide_id, features, corners, name, laid, memo, arrays)
+        return Item(place.slide_id, features, corners, name, laid, memo, arrays, other)
 
     def path(self, out: Path, item: Item) -> Path:
         """Return where the features of a slide would be written."""

@@ -23,6 +23,7 @@ from coverslip.interop.exchange import (
     Place,
     new_memo,
     take_memo,
+    which_encoder,
 )
 from coverslip.interop.h5_files import (
     Array,
@@ -79,9 +80,11 @@ class StudyFormat:
             arrays |= _patches(place, memo)
             arrays |= _tissue(root, slide_id)
             laid = laid_of(facts, memo.get("patches", {}).get("facts", {}))
-        name = encoder or facts.get("encoder", {}).get("name") or known.encoder
+        encoder = encoder or facts.get("encoder", {}).get("name")
+        name, other = which_encoder(attributes["features"].get("encoder"), encoder)
+        name = name or known.encoder or UNKNOWN
         laid = laid.completed(known.of(slide_id))
-        return Item(slide_id, features, coords, name or UNKNOWN, laid, memo, arrays)
+        return Item(slide_id, features, coords, name, laid, memo, arrays, other)
 
     def path(self, out: Path, item: Item) -> Path:
         """Return where the features of a slide would be written."""
@@ -108,6 +111,17 @@ class StudyFormat:
         return [path]
 
 
+def row_of(known: Known, slide_id: str) -> store.Facts:
+    """Return the row of `slides.csv` of a slide that was given along; else nothing."""
+    path = known.slides.get(slide_id.lower())
+    if path is None:
+        return {}
+    laid = known.of(slide_id)
+    width, height = laid.l0_extent or ("", "")
+    mpp = laid.l0_mpp or ""
+    return {"path": str(path), "width": width, "height": height, "mpp": mpp}
+
+
 def digest(features: Array) -> str:
     """Return a digest of features that does not depend on how wide they are stored."""
     wide = np.ascontiguousarray(features, "<f8" if features.itemsize > 4 else "<f4")
@@ -118,7 +132,10 @@ def is_own(item: Item) -> bool:
     """Say whether a slide was made by coverslip and is as it was."""
     if item.origin != StudyFormat.name or "/features_" not in item.home:
         return False
-    laid = item.memo.get("facts", {}).get("coords_sha256")
+    facts = item.memo.get("facts", {})
+    if facts.get("encoder", {}).get("name", item.encoder) != item.encoder:
+        return False
+    laid = facts.get("coords_sha256")
     if laid is not None and (item.coords is None or coords_digest(item.coords) != laid):
         return False
     return bool(item.memo.get("digest") == digest(item.features))

@@ -23,6 +23,7 @@ from coverslip.interop.exchange import (
     Place,
     new_memo,
     take_memo,
+    which_encoder,
 )
 from coverslip.interop.h5_files import (
     Array,
@@ -63,8 +64,10 @@ class TridentFormat:
         features, coords = arrays.pop("features"), arrays.pop("coords", None)
         coords = None if coords is None else whole(place.path, coords)
         told = {key: decode(value) for key, value in _of_coords(place, attributes)}
-        encoder = attributes["features"].get("encoder")
-        memo, laid, remembered = take_memo(facts)
+        memo, laid, encoder = take_memo(facts)
+        name, other = which_encoder(attributes["features"].get("encoder"), encoder)
+        name = name or place.path.parent.name.rpartition("features_")[2]
+        name = name or known.encoder or UNKNOWN
         root = place.path.parents[2]
         arrays |= _contours(root, place.slide_id)
         if not memo:
@@ -76,14 +79,7 @@ class TridentFormat:
         laid = laid.completed(laid_from(told))
         laid = laid.completed(patching_named(place.path.parent.parent.name))
         laid = laid.completed(known.of(place.slide_id))
-        name = remembered or (encoder if isinstance(encoder, str) else None)
-        name = None if name == "None" else name
-        name = (
-            name or place.path.parent.name.rpartition("features_")[2] or known.encoder
-        )
-        return Item(
-            place.slide_id, features, coords, name or UNKNOWN, laid, memo, arrays
-        )
+        return Item(place.slide_id, features, coords, name, laid, memo, arrays, other)
 
     def path(self, out: Path, item: Item) -> Path:
         """Return where the features of a slide would be written."""

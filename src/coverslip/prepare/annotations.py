@@ -43,7 +43,9 @@ __all__ = [
 ]
 
 
-def read_annotations(path: Path, l0_size: tuple[int, int] | None = None) -> Annotations:
+def read_annotations(
+    path: Path | str, l0_size: tuple[int, int] | None = None
+) -> Annotations:
     """Read outlines from a file of any known format.
 
     Args:
@@ -55,6 +57,7 @@ def read_annotations(path: Path, l0_size: tuple[int, int] | None = None) -> Anno
         DataError: The file is missing or of no known format.
         CorruptFileError: It is damaged.
     """
+    path = Path(path)
     suffix = unpacked(path).suffix.lower()
     if suffix == ".xml":
         return read_asap_xml(path)

@@ -14,7 +14,7 @@ from coverslip.pipeline.exchange.converting import ConvertOptions, Scaled, conve
 from coverslip.pipeline.exchange.exchanged_tables import Tables
 from coverslip.prepare.features import Features
 from coverslip.slides.finding import Scales
-from foreign import bag, write_foreign
+from foreign import WRITERS, bag, h5, write_foreign
 from studies import PATCHING, files, rows
 
 
@@ -82,7 +82,7 @@ def test_features_of_another_length_do_not_come_into_one_folder(job, tmp_path):
     with h5py.File(job / "20x_256px_0px_overlap/features_uni_v1/b.h5", "w") as file:
         file["features"], file["coords"] = features, coords
     done = convert(job, tmp_path / "clam", "clam")
-    assert "features of 7 numbers, and 6 in the files before it" in done.failed["b"]
+    assert "features of 7 numbers, and 6 in most files" in done.failed["b"]
 
 
 def test_wider_features_stay_wide_unless_asked(job, tmp_path):
@@ -249,3 +249,75 @@ def test_a_study_of_another_programs_features_trains(cli, tmp_path):
     ran = cli("train", study, "--labels", study / "labels.csv", "--epochs", 2)
     assert ran.code == 0, ran.err
     assert (study / "runs/dmia/model.safetensors").exists()
+
+
+def job_of_three(tmp_path, dims=(7, 6, 6)):
+    """Return a job folder whose first slide is of another encoder than the rest."""
+    folder = tmp_path / "job/20x_256px_0px_overlap/features_x"
+    for number, dim in enumerate(dims):
+        features, coords = bag(number, dim=dim)
+        h5(folder / f"s{number}.h5", {"features": features, "coords": coords})
+    return tmp_path / "job"
+
+
+def test_most_files_say_how_long_features_are(tmp_path):
+    """The first file is the odd one: it alone fails, and the others go on."""
+    done = convert(job_of_three(tmp_path), tmp_path / "study", "study")
+    assert (done.rows["s1"], done.rows["s2"]) == ("ok", "ok")
+    assert "features of 7 numbers, and 6 in most files" in done.failed["s0"]
+
+
+@pytest.mark.parametrize("kind", ["trident", "clam", "stamp", "torchmil", "pickles"])
+def test_the_odd_one_is_found_in_every_format(tmp_path, kind):
+    """A slide of another length that comes first fails alone."""
+    for number, dim in enumerate((7, 6, 6)):
+        WRITERS[kind](tmp_path / "x", f"s{number}", *bag(number, dim=dim))
+    scaled = Scaled(Scales(0.2527))
+    done = convert(tmp_path / "x", tmp_path / "study", "study", scaled=scaled)
+    assert set(done.failed) == {"s0"}
+
+
+def test_what_became_odd_is_not_kept(tmp_path):
+    """One that was converted alone, before the others came, is not told as sound."""
+    job = job_of_three(tmp_path, dims=(7,))
+    assert convert(job, tmp_path / "study", "study").rows == {"s0": "ok"}
+    done = convert(job_of_three(tmp_path), tmp_path / "study", "study")
+    assert set(done.failed) == {"s0"}
+    made = tmp_path / "study/imported/features_x/s0.h5"
+    assert done.failed["s0"].endswith(f"and delete {made}")
+
+
+@pytest.mark.parametrize("before", [(), ("--mpp", 0.5)])
+def test_slides_that_are_given_stand_in_the_table(cli, cohort, tmp_path, before):
+    """Their path, size and scale: also when a call without them came first."""
+    told = {"unit": "um", "tile_size_um": 64.0, "tile_size_px": 128}
+    features, coords = bag(0)
+    arrays = {"feats": features, "coords": (coords % 512).astype(np.float32)}
+    h5(tmp_path / "x/enc/slide_00.h5", arrays, root=told)
+    study = tmp_path / "study"
+    call = ("convert", tmp_path / "x", "--to", "study", "--out", study)
+    assert cli(*call, *before).code == (0 if before else 1)
+    assert cli(*call, "--slides", cohort.slides, *before).code == 0
+    row = rows(study / "slides.csv")["slide_00"]
+    with coverslip.open_slide(row["path"]) as slide:
+        size, mpp = slide.l0_size, slide.l0_mpp
+    assert (int(row["width"]), int(row["height"])) == size
+    assert float(row["mpp"]) == mpp
+    assert row["status"] == "features"
+
+
+def test_an_encoder_that_was_changed_is_not_ours(finished, tmp_path):
+    """A slide whose visible attribute names another encoder comes in as imported."""
+    convert(finished, tmp_path / "job", "trident")
+    path = tmp_path / "job" / PATCHING / "features_fake/slide_03.h5"
+    with h5py.File(path, "r+") as file:
+        file["features"].attrs["encoder"] = "uni"
+    done = convert(tmp_path / "job", tmp_path / "back", "study")
+    assert (tmp_path / "back/imported/features_uni/slide_03.h5").exists()
+    assert any("another encoder than ours" in note for note in done.notes)
+
+
+def test_paths_may_be_texts(job, tmp_path):
+    """As `open_slide` takes them."""
+    done = coverslip.convert(str(job), str(tmp_path / "clam"), "clam")
+    assert done.rows == {"a": "ok", "b": "ok"}

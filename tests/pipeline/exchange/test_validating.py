@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+import coverslip
 from coverslip.pipeline.exchange.converting import convert
 from coverslip.pipeline.exchange.validating import validate
 from foreign import FOREIGN, bag, h5, write_foreign
@@ -198,3 +199,62 @@ def test_micrometres_outside_the_slide_are_seen_by_the_slide(cohort, tmp_path):
             if one.slide_id == "slide_00"
         ]
         assert any("outside the slide of 1024 x 1024" in t for t in texts) == outside
+
+
+def test_labels_and_slides_of_a_folder_of_slides(cli, cohort, tmp_path):
+    """A label of no slide is an error, a slide without one a warning: also as JSON."""
+    lines = cohort.labels.read_text().splitlines()
+    unlabelled = next(n for n, line in enumerate(lines) if "slide_04" in line)
+    lines[unlabelled] = lines[unlabelled].replace("slide_04", "slide_99")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("\n".join(lines))
+    ran = cli("validate", cohort.slides, "--labels", labels, "--json")
+    told = {one["slide_id"]: one for one in json.loads(ran.out)["findings"]}
+    assert ran.code == 1
+    assert (told["slide_99"]["level"], told["slide_04"]["level"]) == (
+        "error",
+        "warning",
+    )
+    assert f"no slide slide_99, which {labels} labels" in told["slide_99"]["text"]
+    assert f"no label of slide_04 in {labels}" in told["slide_04"]["text"]
+    ran = cli("validate", cohort.slides, "--labels", labels)
+    assert "no slide slide_99" in ran.out
+    assert cli("validate", cohort.slides, "--labels", cohort.labels).code == 0
+
+
+@pytest.mark.parametrize("kind", ["trident", "stamp"])
+def test_an_encoder_that_others_see(finished, tmp_path, kind):
+    """The format's own attribute counts before ours, and that they differ is told."""
+    folder = tmp_path / "x"
+    convert(finished, folder, kind)
+    path = next(folder.rglob("slide_03.h5"))
+    with h5py.File(path, "r+") as file:
+        holder = file["features"] if kind == "trident" else file
+        holder.attrs["encoder" if kind == "trident" else "extractor"] = "uni"
+    found = validate(folder)
+    texts = {one.level: one.text for one in found.findings}
+    assert {one.slide_id for one in found.findings} == {"slide_03"}
+    assert texts["error"].startswith("encoder is uni, and fake")
+    assert "names the encoder uni, ours (coverslip) fake" in texts["warning"]
+
+
+def test_labels_of_torchmil(tmp_path):
+    """A slide without a label where others have one, and a label of no slide."""
+    folder = write_foreign(tmp_path / "x", "torchmil")
+    (folder / "labels/b.npy").rename(folder / "labels/painted_999.npy")
+    found = {one.slide_id: one for one in validate(folder).findings}
+    assert set(found) == {"b", "painted_999"}
+    assert found["b"].level == "warning"
+    assert "no label of b" in found["b"].text
+    assert found["painted_999"].level == "error"
+    assert "no features of painted_999" in found["painted_999"].text
+    shutil.rmtree(folder / "labels")
+    assert validate(folder).findings == ()
+
+
+def test_paths_may_be_texts(finished, cohort):
+    """As `open_slide` takes them."""
+    found = coverslip.validate(
+        str(finished), labels=str(cohort.labels), slides=[str(cohort.slides)]
+    )
+    assert found.sound

@@ -11,16 +11,11 @@ from tqdm import tqdm
 
 from coverslip import store
 from coverslip.errors import DataError, OptionError, SlideError
-from coverslip.interop.exchange import (
-    FeatureSet,
-    Format,
-    Item,
-    Known,
-    Laid,
-    Place,
-)
+from coverslip.interop.exchange import FeatureSet, Format, Item, Known, Laid, Place
 from coverslip.interop.formats import FORMATS, WRITTEN, choose_set, format_of
+from coverslip.interop.study import row_of
 from coverslip.interop.trident import patching_named
+from coverslip.interop.widths import Widths
 from coverslip.options import Options
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.exchange.conversions import Journal
@@ -38,6 +33,8 @@ _FLOAT32 = {"clam", "pickles"}
 
 _MANY = {"study", "trident", "stamp"}
 """Formats whose folders hold several sets of features."""
+
+_RENAMED = "some files name another encoder than ours in them: see `coverslip validate`"
 
 
 class ConvertOptions(Options):
@@ -86,24 +83,31 @@ class Scaled:
                     f"--patching {options.patching}: write it as 20x_256px_0px_overlap"
                 )
             laid = laid.completed(said)
-        found, extents = self._read()
-        found |= {name: float(mpp) for name, mpp in self.scales.by_slide.items()}
-        return Known(laid, found, extents, options.encoder)
+        known = self._read()
+        stated = {name: float(mpp) for name, mpp in self.scales.by_slide.items()}
+        return replace(
+            known,
+            laid=laid,
+            l0_mpp={**known.l0_mpp, **stated},
+            encoder=options.encoder,
+        )
 
-    def _read(self) -> tuple[dict[str, float], dict[str, tuple[int, int]]]:
-        """Return the scales and sizes that the slides themselves say."""
+    def _read(self) -> Known:
+        """Return where slides lie, and the scales and sizes that they say."""
         found: dict[str, float] = {}
         extents: dict[str, tuple[int, int]] = {}
+        slides: dict[str, Path] = {}
         for path in find_slides(self.slides) if self.slides else ():
             try:
                 with open_slide(path) as slide:
                     slide_id = store.slide_id_of(path).lower()
                     extents[slide_id] = slide.l0_size
+                    slides[slide_id] = path.absolute()
                     if slide.l0_mpp is not None:
                         found[slide_id] = float(slide.l0_mpp)
             except SlideError as error:
                 tell_failure(str(error))
-        return found, extents
+        return Known(l0_mpp=found, l0_extents=extents, slides=slides)
 
 
 @dataclass(frozen=True)
@@ -154,8 +158,8 @@ class Converted:
 
 
 def convert(
-    source: Path,
-    out: Path,
+    source: Path | str,
+    out: Path | str,
     to: str,
     options: ConvertOptions | None = None,
     *,
@@ -184,7 +188,7 @@ def convert(
         ParametersDifferError: `out` holds another conversion.
         OutputError: `out` cannot be written.
     """
-    options = options or ConvertOptions()
+    source, out, options = Path(source), Path(out), options or ConvertOptions()
     if to not in WRITTEN:
         raise OptionError(f"--to {to}: choose from {', '.join(WRITTEN)}")
     if source.resolve() == out.resolve():
@@ -194,7 +198,8 @@ def convert(
     known = (scaled or Scaled()).known(options)
     known = replace(known, encoder=known.encoder or chosen.encoder)
     found = gather_tables(source, form.name, tables or Tables())
-    job = _Job(form, FORMATS[to], chosen, out, known, options.dtype)
+    widths = Widths.read(form, chosen.places)
+    job = _Job(form, FORMATS[to], chosen, out, known, options.dtype, widths)
     asked = {"source": str(source.absolute()), "from": form.name, **options.facts()}
     journal = Journal.open(out, chosen.name if to in _MANY else ".", asked)
     rows = _run(job, journal, quiet=quiet)
@@ -212,19 +217,24 @@ def convert(
 def _run(job: "_Job", journal: "Journal", *, quiet: bool) -> dict[str, str]:
     rows: dict[str, str] = {}
     todo: dict[str, Place] = {}
+    table = (
+        SlideTable.open(job.out / "slides.csv") if job.target.name == "study" else None
+    )
     for place in job.chosen.places:
         if place.slide_id in todo or place.slide_id in rows:
             rows[f"{place.slide_id} ({place.path})"] = (
                 f"{place.path}: a second file of {place.slide_id}: rename one of them"
             )
-        elif journal.has(place, job.known.of(place.slide_id).l0_mpp):
+        elif not job.widths.odd(place) and journal.has(
+            place, job.known.of(place.slide_id).l0_mpp
+        ):
             rows[place.slide_id] = "kept"
+            row = row_of(job.known, place.slide_id)
+            if table is not None and row:
+                table.note(place.slide_id, row)
         else:
             todo[place.slide_id] = place
     job.known_before |= set(journal.slides)
-    table = (
-        SlideTable.open(job.out / "slides.csv") if job.target.name == "study" else None
-    )
     bar = tqdm(total=len(todo), desc="convert", unit="slide", disable=quiet)
     try:
         for outcome in LocalEngine().run(job, list(todo.values())):
@@ -256,14 +266,14 @@ class _Job:
     out: Path
     known: Known
     dtype: str
+    widths: Widths
     known_before: set[str] = field(default_factory=set)
-    dim: int | None = None
 
     def __call__(self, place: Place) -> store.Facts:
         item = self.form.read(place, self.known)
         check_finite(item.features, f"{place.path}")
-        self._check_dim(place, item)
-        notes = []
+        self._check_width(place, item)
+        notes = [_RENAMED] if item.remembered else []
         if self.dtype == "float16" and item.features.itemsize > 2:
             item, rounded = _narrow(item, place)
             notes += ["features were rounded to float16"] if rounded else []
@@ -281,17 +291,19 @@ class _Job:
             str(one.relative_to(self.out)) for one in self.target.write(self.out, item)
         ]
         row = {"path": str(place.path.absolute()), **item.memo.get("row", {})}
+        row |= row_of(self.known, place.slide_id)
         told = {"status": "features", "patches": len(item.features)}
         return {"files": files, "notes": notes, "row": {**told, **row}}
 
-    def _check_dim(self, place: Place, item: Item) -> None:
-        dim = item.features.shape[1]
-        if len(item.features) and self.dim not in {None, dim}:
-            raise DataError(
-                f"{place.path}: features of {dim} numbers, and {self.dim} in the files "
-                "before it: leave out those of another encoder"
-            )
-        self.dim = dim if len(item.features) else self.dim
+    def _check_width(self, place: Place, item: Item) -> None:
+        if not self.widths.odd(place):
+            return
+        before = place.slide_id in self.known_before
+        too = f", and delete {self.target.path(self.out, item)}" if before else ""
+        raise DataError(
+            f"{place.path}: features of {item.features.shape[1]} numbers, and "
+            f"{self.widths.usual} in most files: leave out those of another encoder{too}"
+        )
 
 
 def _narrow(item: Item, place: Place) -> tuple[Item, bool]:

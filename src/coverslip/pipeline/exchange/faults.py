@@ -51,6 +51,7 @@ class Checked:
         self.patches += len(item.features)
         facts = item.memo.get("facts", {}).get("encoder", {})
         weights = str(facts.get("weights_hash", ""))[:8]
+        weights = "" if item.remembered else weights
         said = {
             "encoder": f"{item.encoder} {weights}".strip(),
             "size of patches": _said(item.laid.size),
@@ -95,6 +96,12 @@ def _said(value: float | None) -> str:
 
 def check_item(item: Item) -> Iterator[tuple[Level, str]]:
     """Say what is wrong with the features and coordinates of one slide."""
+    if item.remembered:
+        text = (
+            f"its own attribute names the encoder {item.encoder}, ours (coverslip) "
+            f"{item.remembered}: it was changed after it was converted; find out which"
+        )
+        yield "warning", text
     total = len(item.features)
     if not total:
         yield "warning", "no patch: other programs may stop at it; leave it out"

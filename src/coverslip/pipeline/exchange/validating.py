@@ -18,6 +18,7 @@ from coverslip.interop.exchange import (
 )
 from coverslip.interop.formats import recognise
 from coverslip.interop.h5_files import named
+from coverslip.interop.torchmil import COORDS, FEATURES, LABELS, PATCH_LABELS
 from coverslip.learn.labels import join, read_labels
 from coverslip.pipeline.exchange.converting import ConvertOptions, Scaled
 from coverslip.pipeline.exchange.faults import (
@@ -33,6 +34,10 @@ from coverslip.tables import read_csv
 SLIDES = "slides"
 """What a folder of slides is called."""
 
+_REMEDIES = {
+    "features of ": "make them",
+    "slide ": "add it, or take its row out",
+}
 _TEMPORARY = re.compile(r"tmp\w+")
 _TRACES = {
     ".lock": "a TRIDENT works on this slide, or was killed: then it passes the slide over "
@@ -88,13 +93,17 @@ class Validation:
 
 
 def validate(
-    folder: Path, *, labels: Path | None = None, slides: Sequence[Path] = ()
+    folder: Path | str,
+    *,
+    labels: Path | str | None = None,
+    slides: Sequence[Path | str] = (),
 ) -> Validation:
     """Say what a folder is and what is wrong with it.
 
     Args:
         folder: A study, another program's folder, or a folder of slides.
-        labels: Table of labels: slides in it that have no features are reported.
+        labels: Table of labels: slides in it that have no features, or are not in the
+            folder of slides, are reported, and those that it does not label.
         slides: Slides, or folders of slides, that should have features; their sizes
             and scales are used where the files do not say them.
 
@@ -102,20 +111,25 @@ def validate(
         DataError: There is no such folder.
         LabelError: The table cannot be read.
     """
+    folder, given = Path(folder), [Path(one) for one in slides]
+    labels = None if labels is None else Path(labels)
     form = recognise(folder)
     if form is None:
-        return _not_features(folder)
-    known = replace(Scaled(slides=slides).known(ConvertOptions()), lenient=True)
+        return _not_features(folder, labels)
+    known = replace(Scaled(slides=given).known(ConvertOptions()), lenient=True)
     told: dict[str, dict[str, Any]] = {}
     findings: list[Finding] = []
     for chosen in form.sets(folder):
         checked = Checked()
         findings += _check_set(form, chosen, checked, known)
-        findings += _missing(folder / chosen.name, checked.ids, labels, slides)
+        place = folder / chosen.name
+        findings += _unlabelled(place, checked.ids, labels, "features of ")
+        findings += _missing(place, checked.ids, given)
         told[chosen.name] = checked.told()
     if not told:
         findings.append(Finding("warning", folder, "there are no features in it yet"))
     findings += _stages(folder, form)
+    findings += _arrays(folder) if form.name == "torchmil" else ()
     findings += _traces(folder, form)
     ordered = sorted(findings, key=lambda one: (one.level != "error", str(one.path)))
     return Validation(folder, form.name, form.title, told, tuple(ordered))
@@ -181,6 +195,20 @@ def _stages(folder: Path, form: Format) -> Iterator[Finding]:
                 yield Finding("warning", folder / "slides.csv", text, row["slide_id"])
 
 
+def _arrays(folder: Path) -> Iterator[Finding]:
+    """Say which of torchmil's arrays have no features, and which slides no label."""
+    slides = {path.stem for path in named(folder / FEATURES, ".npy")}
+    for name in (COORDS, LABELS, PATCH_LABELS):
+        for path in named(folder / name, ".npy"):
+            if path.stem not in slides:
+                text = f"no features of {path.stem}: make them, or delete this file"
+                yield Finding("error", path, text, path.stem)
+    labelled = {path.stem for path in named(folder / LABELS, ".npy")}
+    for slide_id in sorted(slides - labelled) if labelled else ():
+        text = f"no label of {slide_id} in it: torchmil stops there"
+        yield Finding("warning", folder / LABELS, text, slide_id)
+
+
 def _traces(folder: Path, form: Format) -> Iterator[Finding]:
     """Say what killed programs left."""
     for path in sorted(folder.rglob("*")):
@@ -193,22 +221,29 @@ def _traces(folder: Path, form: Format) -> Iterator[Finding]:
             yield Finding("warning", path, text)
 
 
-def _missing(
-    place: Path, ids: Sequence[str], labels: Path | None, slides: Sequence[Path]
+def _unlabelled(
+    place: Path, ids: Sequence[str], labels: Path | None, what: str
 ) -> Iterator[Finding]:
-    """Say which slides that are expected have no features, or no label."""
-    if labels is not None:
-        try:
-            met = join(read_labels(labels), ids)
-        except LabelError as error:
-            yield Finding("error", labels, str(error).removeprefix(f"{labels}: "))
-            return
-        for slide_id in met.labels_without_slide:
-            text = f"no features of {slide_id}, which {labels} labels: make them"
-            yield Finding("error", place, text, slide_id)
-        for slide_id in met.slides_without_label:
-            text = f"no label of {slide_id} in {labels}"
-            yield Finding("warning", place, text, slide_id)
+    """Say which labels are of nothing in a place, and what in it has no label."""
+    if labels is None:
+        return
+    try:
+        met = join(read_labels(labels), ids)
+    except LabelError as error:
+        yield Finding("error", labels, str(error).removeprefix(f"{labels}: "))
+        return
+    for slide_id in met.labels_without_slide:
+        text = f"no {what}{slide_id}, which {labels} labels: {_REMEDIES[what]}"
+        yield Finding("error", place, text, slide_id)
+    for slide_id in met.slides_without_label:
+        text = f"no label of {slide_id} in {labels}"
+        yield Finding("warning", place, text, slide_id)
+
+
+def _missing(
+    place: Path, ids: Sequence[str], slides: Sequence[Path]
+) -> Iterator[Finding]:
+    """Say which slides have no features."""
     if slides:
         there = {slide_id.lower() for slide_id in ids}
         for path in find_slides(slides):
@@ -218,7 +253,7 @@ def _missing(
                 yield Finding("error", place, text, slide_id)
 
 
-def _not_features(folder: Path) -> Validation:
+def _not_features(folder: Path, labels: Path | None) -> Validation:
     """Judge a folder that holds no features: of slides, or of nothing known."""
     meant = [p for p in folder.rglob("*") if p.suffix.lower() in SLIDE_SUFFIXES]
     found: list[Path] = []
@@ -240,9 +275,12 @@ def _not_features(folder: Path) -> Validation:
         )
         finding = Finding("error", folder, text)
         return Validation(folder, None, "nothing that is known", {}, (finding,))
-    findings = tuple(one for path in found for one in _of_slide(path))
+    findings = [one for path in found for one in _of_slide(path)]
+    ids = [store.slide_id_of(path) for path in found]
+    findings += _unlabelled(folder, ids, labels, "slide ")
+    findings.sort(key=lambda one: one.level != "error")
     told = {".": {"slides": len(found)}}
-    return Validation(folder, SLIDES, "a folder of slides", told, findings)
+    return Validation(folder, SLIDES, "a folder of slides", told, tuple(findings))
 
 
 def _of_slide(path: Path) -> Iterator[Finding]:
