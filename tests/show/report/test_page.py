@@ -178,7 +178,7 @@ def test_keys_break_after_dots_and_underscores_only(facts):
     assert "<td>tissue.<wbr>saturation_<wbr>min</td><td>a_b</td>" in text
 
 
-LONG = "a rather long heading"
+LONG = "a rather long heading "
 
 
 @pytest.fixture
@@ -197,6 +197,7 @@ def laid(facts, tmp_path):
         comparison=(Plot("runs-all", "Runs", "", drawing, (wide,), broad=True),),
         slides=tuple(evidence(f"painted_{i}") for i in range(3)),
         slides_caption=LONG * 9,
+        cohort=(few,),
         provenance=(few, few, keys, few),
     )
     path.write_text(page(made), encoding="utf-8")
@@ -209,7 +210,7 @@ BOXES = (
 )
 HIDDEN = (
     "() => [...document.querySelectorAll('.scroll, caption')]"
-    ".filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1).length"
+    ".filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
 )
 
 
@@ -222,7 +223,7 @@ def test_on_a_phone_nothing_lies_off_screen(chromium, laid):
         "() => document.querySelectorAll('details').forEach(d => d.open = 1)"
     )
     assert opened.evaluate("() => document.documentElement.scrollWidth") == 390
-    assert opened.evaluate(HIDDEN) == 0
+    assert opened.evaluate(HIDDEN) == []
     for name in (".p", "td.flag", "td.verdict", ".calibrated", "th[scope=row]"):
         boxes = opened.evaluate(BOXES, f"#slide-list tbody {name}")
         assert len(boxes) == 3
