@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: the real data, and one small cohort run end to end."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -90,3 +92,21 @@ def cli(capsys) -> Iterator[Callable[..., Ran]]:
 
     with fake_encoder_known():
         yield call
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[object]:
+    """Return a running Chromium, or skip and say what is missing."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    named = os.environ.get("COVERSLIP_CHROMIUM")
+    found = named or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        pytest.skip(
+            "no Chromium on this machine: install it, or set COVERSLIP_CHROMIUM"
+        )
+    flags = ["--no-sandbox", "--force-color-profile=srgb", "--disable-lcd-text"]
+    flags.append("--host-resolver-rules=MAP box.lan 127.0.0.1")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=flags)
+        yield browser
+        browser.close()

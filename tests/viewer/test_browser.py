@@ -1,6 +1,5 @@
 """In a real browser: the page shows what it should, where it should, and links hold."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -12,35 +11,19 @@ import pytest
 from PIL import Image
 
 from coverslip.errors import MissingExtraError
+from coverslip.tables import read_csv, write_csv
 from coverslip.viewer.assets import find_openseadragon
 from coverslip.viewer.viewing import ViewOptions, view
 from viewer_client import LESION_BOX, served
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 READY = "#stage[data-ready='{0}'][data-loaded='{0}']"
 SLIDE = "slide_01"
 HARMLESS = re.compile("Ignoring tile .* loaded before reset|Applying inline style")
 """What OpenSeadragon says when one slide follows another, and of its own style sheet."""
+FAULT = "broken.svs: not a slide that can be read"
 YELLOW = np.array([255, 212, 0])
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[object]:
-    """Return a running Chromium, or skip and say what is missing."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    named = os.environ.get("COVERSLIP_CHROMIUM")
-    found = named or next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        pytest.skip(
-            "no Chromium on this machine: install it, or set COVERSLIP_CHROMIUM"
-        )
-    flags = ["--no-sandbox", "--force-color-profile=srgb", "--disable-lcd-text"]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=flags)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +36,24 @@ def address(finished, annotations) -> Iterator[str]:
     options = ViewOptions(port=0, device="cpu")
     with served(view(finished, options, annotations=annotations)) as client:
         yield client.viewing.url
+
+
+@pytest.fixture(scope="module")
+def elsewhere(finished, tmp_path_factory) -> Iterator[str]:
+    """Return where a study with a failed slide is shown to others, under a name."""
+    try:
+        find_openseadragon()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    study = tmp_path_factory.mktemp("elsewhere") / "study"
+    shutil.copytree(finished, study)
+    table = read_csv(study / "slides.csv")
+    failed = {**dict.fromkeys(table[0], ""), "slide_id": "slide_99", "status": "failed"}
+    table.append({**failed, "path": str(study / "broken.svs"), "error": FAULT})
+    write_csv(study / "slides.csv", list(table[0]), table)
+    options = ViewOptions(host="0.0.0.0", port=0, device="cpu")
+    with served(view(study, options)) as client:
+        yield client.viewing.url.replace("127.0.0.1", "box.lan")
 
 
 @pytest.fixture(scope="module")
@@ -375,9 +376,61 @@ def test_it_fits_a_phone(chromium, address):
     page.get_by_role("button", name="slide_04").click()
     page.locator(READY.format("slide_04")).wait_for()
     page.locator("#side").wait_for(state="hidden")
+    said = page.locator("#verdict")
+    assert said.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert said.inner_text().startswith(("probability of tumor 0.", "wrong · prob"))
+    assert page.locator("#copy").is_visible()
     page.locator("#settings").click()
     page.locator("#opacity").wait_for()
     page.close()
+
+
+def test_a_failed_slide_says_why(chromium, elsewhere):
+    """In the list, in the headline and in place of the slide, on a phone too."""
+    page = chromium.new_page(viewport={"width": 390, "height": 780})
+    page.goto(elsewhere)
+    page.locator("#stage:not([data-ready=''])[data-ready]").wait_for()
+    page.locator("#drawer").click()
+    page.get_by_role("button", name="slide_99").click()
+    page.locator("#stage[data-ready='slide_99']").wait_for()
+    assert FAULT in page.locator("#list [data-id=slide_99] .said").text_content()
+    assert page.locator("#verdict").inner_text().startswith(f"failed: {FAULT}")
+    assert page.locator("#notice").inner_text() == f"failed: {FAULT}"
+    page.close()
+
+
+def test_links_are_copied_where_browsers_keep_the_clipboard(chromium, elsewhere):
+    """Without TLS the older way is tried, and then the link is there, selected."""
+    page = chromium.new_page(viewport={"width": 1300, "height": 800})
+    errors = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.goto(elsewhere)
+    page.locator("#stage:not([data-ready=''])[data-ready]").wait_for()
+    assert not page.evaluate("() => window.isSecureContext")
+    page.locator("#copy").click()
+    page.locator("#notice", has_text="link copied").wait_for()
+    page.evaluate("() => { document.execCommand = () => false; }")
+    page.locator("#copy").click()
+    page.get_by_role("dialog", name="Link to this view").wait_for()
+    assert page.evaluate("() => getSelection().toString()") == page.url
+    assert errors == []
+    page.close()
+
+
+def test_hardly_any_attention_is_said_in_words(page, address):
+    """What is below four decimals of it, and two of its share of the mean."""
+    page.goto(address)
+    told = page.evaluate(
+        "async () => { const { Panel } = await import('/page/panel.js');"
+        " const state = { patch: 0, show: 'attention' };"
+        " const patch = (attention) => { Panel.prototype.patch.call({ state }, {"
+        " x: [0, 0], y: [0, 0], attention: [attention, 1], classes: [], chances: [] },"
+        " { place: [0, 1], values: [0, 1] });"
+        " return document.getElementById('patch').innerText.replace(/\\s+/g, ' '); };"
+        " return [patch(4.34e-18), patch(0.25)]; }"
+    )
+    assert "Attention < 0.0001 × mean attention < 0.01 " in told[0]
+    assert "Attention 0.250 × mean attention 0.500 " in told[1]
 
 
 def test_an_unknown_slide_is_told_on_the_page(page, address):

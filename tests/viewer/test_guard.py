@@ -4,7 +4,7 @@ from email.message import Message
 
 import pytest
 
-from coverslip.viewer.guard import Guard, is_loopback, new_token
+from coverslip.viewer.guard import Guard, is_loopback, names_loopback, new_token
 
 
 def headers(**given):
@@ -25,6 +25,16 @@ def test_loopback_is_this_machine_alone(host):
 def test_everything_else_is_not(host):
     """What cannot be told to be loopback needs the token."""
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("127.0.0.1:80", True), ("LocalHost", True), ("[::1]:80", True), ("[::1]", True)]
+    + [("box.lan:80", False), ("192.168.1.5", False), ("", False)],
+)
+def test_the_address_asked_for_is_loopback_or_not(host, own):
+    """With a port or without."""
+    assert names_loopback(headers(Host=host)) == own
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:80", "localhost:80", "LocalHost", "[::1]"])

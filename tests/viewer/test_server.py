@@ -215,6 +215,10 @@ def test_listening_to_others_needs_the_token(finished, script):
         assert "HttpOnly" in cookie
         assert "SameSite=Lax" in cookie
         kept = {"Host": "box.lan", "Cookie": cookie.partition(";")[0]}
+        alone = "Cross-Origin-Opener-Policy"  # browsers complain where they ignore it
+        assert client.ask("/", **kept).headers.getheader(alone) is None
+        at_home = {**kept, "Host": "localhost"}
+        assert client.ask("/", **at_home).headers.getheader(alone) == "same-origin"
         for target in (*PLACES, TILE):
             assert client.ask(target, **kept).status == 200
 

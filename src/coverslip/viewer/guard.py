@@ -25,6 +25,18 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def names_loopback(headers: Message) -> bool:
+    """Say whether a request's address is a loopback one, which browsers trust."""
+    host, _ = _split(headers.get("Host", ""))
+    return is_loopback(host.lower().strip("[]"))
+
+
+def _split(host: str) -> tuple[str, str]:
+    """Return name and port of a Host header; the port is 80 where it names none."""
+    name, colon, port = host.rpartition(":")
+    return (host, "80") if not colon or host.endswith("]") else (name, port)
+
+
 def new_token() -> str:
     """Return a token that cannot be guessed."""
     return secrets.token_urlsafe(24)
@@ -73,9 +85,7 @@ class Guard:
         return hmac.compare_digest(given.encode(), self.token.encode())
 
     def _known(self, host: str) -> bool:
-        name, colon, port = host.rpartition(":")
-        if not colon or host.endswith("]"):
-            name, port = host, "80"
+        name, port = _split(host)
         return port == str(self.port) and name.lower() in LOCAL_NAMES | {self.host}
 
     def _kept(self, headers: Message) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from coverslip.errors import OptionError
-from coverslip.viewer.guard import Guard
+from coverslip.viewer.guard import Guard, names_loopback
 from coverslip.viewer.routes import Asked, Reply, Site
 
 IDLE = 60.0
@@ -25,12 +25,14 @@ HEADERS = {
         "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     ),
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
 """With every answer. Slides are patient data: a browser keeps none of them."""
+
+ALONE = {"Cross-Origin-Opener-Policy": "same-origin"}
+"""Only where a browser heeds it: elsewhere it complains of it, since we do not encrypt."""
 
 
 class Server(ThreadingHTTPServer):
@@ -132,7 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply, more: dict[str, str] | None = None) -> None:
         self.send_response(reply.status)
         facts = {"Content-Type": reply.kind, "Content-Length": str(len(reply.body))}
-        for name, value in {**HEADERS, **facts, **(more or {})}.items():
+        asked = getattr(self, "headers", None)  # none of a request that is no HTTP
+        alone = ALONE if asked and names_loopback(asked) else {}
+        for name, value in {**HEADERS, **alone, **facts, **(more or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":

@@ -13,6 +13,7 @@ from coverslip.pipeline.judge.comparing import compare
 from coverslip.pipeline.learn.learning import LearnOptions
 from coverslip.pipeline.learn.runs import TrainPlan, train
 from coverslip.pipeline.report.reporting import ReportOptions, report
+from coverslip.pipeline.report.tables import in_words
 from coverslip.store import read_json, write_json
 from coverslip.tables import read_csv, write_csv
 from coverslip.testing import toy_cohort
@@ -108,10 +109,52 @@ def test_slides_decided_wrongly_come_first(study):
     text = result.path.read_text(encoding="utf-8")
     assert (result.slides, result.pictured) == (len(tested), 1)
     assert f">{last}</h3>" in text
-    assert f"Pictures of 1 of {len(tested)} slides" in text
+    assert f"Pictures of 1 of {len(tested)} slides. Those decided wrongly" in text
     whole = report(study, options=ReportOptions(slides=1, all=True), quiet=True)
     assert whole.pictured == len(tested)
     assert whole.size > result.size
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_page_counts_what_is_really_pictured(study):
+    """A slide that was moved is not counted, though it was chosen."""
+    table = read_csv(study / "slides.csv")
+    tested = [k for k, r in predictions(study).items() if r["split"] == "test"]
+    for row in table:
+        if row["slide_id"] == tested[0]:
+            row["path"] += ".moved"
+    write_csv(study / "slides.csv", list(table[0]), table)
+    result = report(study, quiet=True)
+    assert (result.slides, result.pictured) == (2, 1)
+    words = told(result)
+    assert "Pictures of 1 of 2 slides. 1 chosen without pictures" in words
+
+
+@pytest.mark.usefixtures("quick")
+def test_without_slides_to_picture_no_progress_is_shown(study, capfd):
+    """A bar of nothing tells nothing."""
+    result = report(study, options=ReportOptions(slides=0))
+    assert result.pictured == 0
+    assert "slide/s" not in capfd.readouterr().err
+    assert "Pictures of 0 of 2 slides. Ask for more" in told(result)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ([None, 0.1027793], "none, 0.1028"),
+        (True, "on"),
+        (False, "off"),
+        (0.7646066844463348, "0.7646"),
+        (20000.0, "20000"),
+        (1e-05, "1e-05"),
+        (7, "7"),
+        ("auto", "auto"),
+    ],
+)
+def test_parameters_are_told_in_plain_words(value, said):
+    """Not as Python writes them, and fractions with four decimals."""
+    assert in_words(value) == said
 
 
 @pytest.mark.usefixtures("quick")

@@ -169,3 +169,85 @@ def test_pictures_have_a_text_for_those_who_do_not_see_them(facts):
     roles = [a for _, a in read.elements if a.get("role") == "img"]
     assert roles
     assert all(a.get("aria-label") for a in roles)
+
+
+def test_keys_break_after_dots_and_underscores_only(facts):
+    """Not within a word."""
+    table = Table("of", ("key", "value"), (("tissue.saturation_min", "a_b"),))
+    text = page(replace(facts, provenance=(table,)))
+    assert "<td>tissue.<wbr>saturation_<wbr>min</td><td>a_b</td>" in text
+
+
+LONG = "a rather long heading "
+
+
+@pytest.fixture
+def laid(facts, tmp_path):
+    """Return a report with five figures, and tables too wide for their places."""
+    wide = Table(
+        LONG * 3, tuple(f"{LONG} {i}" for i in range(8)), (("0.123 (0.1 to 0.2)",) * 8,)
+    )
+    keys = Table("of", ("key", "value"), tuple((f"tissue.{i}", "7") for i in range(40)))
+    drawing = '<svg viewBox="0 0 100 80" style="max-width: 300pt"></svg>'
+    few = replace(keys, rows=keys.rows[:4])
+    path = tmp_path / "report.html"
+    made = replace(
+        facts,
+        judged=tuple(Plot(f"p{i}", "A", "", drawing, (wide,)) for i in range(5)),
+        comparison=(Plot("runs-all", "Runs", "", drawing, (wide,), broad=True),),
+        slides=tuple(evidence(f"painted_{i}") for i in range(3)),
+        slides_caption=LONG * 9,
+        cohort=(few,),
+        provenance=(few, few, keys, few),
+    )
+    path.write_text(page(made), encoding="utf-8")
+    return path.as_uri()
+
+
+BOXES = (
+    "name => [...document.querySelectorAll(name)].map(e => e.getBoundingClientRect())"
+    ".map(b => [b.left, b.top, b.right, b.bottom].map(Math.round))"
+)
+HIDDEN = (
+    "() => [...document.querySelectorAll('.scroll, caption')]"
+    ".filter(e => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+)
+
+
+@pytest.mark.slow
+def test_on_a_phone_nothing_lies_off_screen(chromium, laid):
+    """Of each slide p, flag, verdict and calibrated; captions wrap, wide tables stack."""
+    opened = chromium.new_page(viewport={"width": 390, "height": 800})
+    opened.goto(laid)
+    opened.evaluate(
+        "() => document.querySelectorAll('details').forEach(d => d.open = 1)"
+    )
+    assert opened.evaluate("() => document.documentElement.scrollWidth") == 390
+    assert opened.evaluate(HIDDEN) == []
+    for name in (".p", "td.flag", "td.verdict", ".calibrated", "th[scope=row]"):
+        boxes = opened.evaluate(BOXES, f"#slide-list tbody {name}")
+        assert len(boxes) == 3
+        assert all(0 <= left < right <= 390 for left, _, right, _ in boxes)
+    opened.close()
+
+
+@pytest.mark.slow
+def test_a_wide_page_has_no_holes(chromium, laid):
+    """Rows of figures end where the page ends, and long tables take both columns."""
+    opened = chromium.new_page(viewport={"width": 1500, "height": 900})
+    opened.goto(laid)
+    ((_, _, edge, _),) = opened.evaluate(BOXES, ".plots")
+    rows = {}
+    for _, top, right, bottom in opened.evaluate(BOXES, ".plots > .plot"):
+        rows.setdefault(top, []).append((right, bottom))
+    assert [len(row) for row in rows.values()] == [3, 2]
+    for row in rows.values():
+        assert max(right for right, _ in row) == edge
+        assert len({bottom for _, bottom in row}) == 1
+    lines = opened.evaluate(BOXES, "#provenance tbody tr")
+    ends = {}
+    for left, _, _, bottom in lines:
+        ends[left] = max(bottom, ends.get(left, 0))
+    assert len(ends) == 2
+    assert max(ends.values()) - min(ends.values()) < 150
+    opened.close()

@@ -264,13 +264,19 @@ def _referral_notes(card: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _slides_note(told: Sequence[SlideEvidence]) -> str:
+    """Say which slides have pictures, counting those that really have some."""
     shown = sum(one.shown for one in told)
-    if shown == len(told):
+    pictured = sum(one.pictures is not None for one in told)
+    if pictured == len(told):
         return ""
-    return (
-        f"Pictures of {shown} of {len(told)} slides, those decided wrongly first, then "
-        "those to be referred: ask for more with --slides N or --all."
-    )
+    notes = [f"Pictures of {pictured} of {len(told)} slides."]
+    if without := shown - pictured:
+        notes.append(f"{without} chosen without pictures: why stands with each.")
+    if 0 < shown < len(told):
+        notes.append("Those decided wrongly come first, then those to be referred.")
+    if shown < len(told):
+        notes.append("Ask for more with --slides N or --all.")
+    return " ".join(notes)
 
 
 def _commands(made: Mapping[str, Any], command: str) -> tuple[tuple[str, str], ...]:

@@ -123,6 +123,8 @@ def with_pictures(
         shown: Top patches, and bottom ones, of a slide.
         quiet: Show no progress.
     """
+    if not chosen:
+        return list(found)
     known = store.Study(run.study).slides_csv.is_file()
     if not known:
         why = "the study has no table of slides: its features came from elsewhere"

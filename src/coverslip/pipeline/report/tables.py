@@ -225,9 +225,11 @@ def _versions(card: Mapping[str, Any], made: Mapping[str, Any]) -> Table:
 def _weights(card: Mapping[str, Any], models: Mapping[str, Path]) -> Table:
     features = card.get("features") or {}
     encoder = features.get("encoder") or {}
-    rows = [(f"encoder: {name}", str(value)) for name, value in sorted(encoder.items())]
+    rows = [
+        (f"encoder: {name}", in_words(value)) for name, value in sorted(encoder.items())
+    ]
     rows += [
-        (f"patching: {name}", str(value))
+        (f"patching: {name}", in_words(value))
         for name, value in sorted((features.get("patching") or {}).items())
     ]
     rows += [
@@ -292,6 +294,23 @@ def _leaves(tree: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             found += _leaves(value, f"{before}{name}.")
         elif value is not None:
-            text = _joined(value) if isinstance(value, list) else str(value)
-            found.append((f"{before}{name}", text))
+            found.append((f"{before}{name}", in_words(value)))
     return found
+
+
+def in_words(value: object) -> str:
+    """Return a value of a parameter as people write it.
+
+    Fractions have four decimals, smaller ones four digits.
+    """
+    if isinstance(value, list | tuple):
+        return ", ".join(in_words(one) for one in value)
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if not isinstance(value, float):
+        return str(value)
+    if value.is_integer() and abs(value) < 1e15:
+        return f"{value:.0f}"
+    return f"{round(value, 4):.15g}" if abs(value) >= 0.001 else f"{value:.4g}"

@@ -4,10 +4,11 @@ Ids and labels are whatever people call their slides: the templates escape all t
 only drawings, styles and the script of this package stand in the page as they are.
 """
 
+import re
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from coverslip.show.report.facts import PatchPicture, ReportFacts, SlideEvidence
 from coverslip.show.report.pictures import ATTENTION, PROBABILITY, gradient
@@ -33,9 +34,16 @@ def page(facts: ReportFacts) -> str:
         script=(folder / "sort.js").read_text(encoding="utf-8"),
         attention=gradient(ATTENTION),
         probability=gradient(PROBABILITY),
+        breakable=breakable,
         flag=flag,
         mark=mark,
     )
+
+
+def breakable(key: str) -> Markup:
+    """Return a key that may be broken after its dots and underscores, nowhere else."""
+    parts = (escape(part) for part in re.split(r"(?<=[._])(?=\w)", key))
+    return Markup("<wbr>").join(parts)
 
 
 def flag(slide: SlideEvidence) -> str:

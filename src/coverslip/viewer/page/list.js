@@ -81,7 +81,10 @@ export class List {
       const verdict = part(isWrong(row) ? "wrong" : "", isWrong(row) ? `said ${row.predicted}` : row.label ? "" : row.predicted);
       said.prepend(verdict, verdict.textContent ? " · " : "");
     }
-    if (row.fault) said.replaceChildren(part("wrong", row.status || "failed"));
+    if (row.fault) {
+      said.classList.add("fault");
+      said.replaceChildren(part("wrong", row.status || "failed"), `: ${row.fault}`);
+    }
     button.append(said);
     if (row.probability !== null) {
       const meter = part("meter", "");

@@ -1,6 +1,7 @@
 // Puts the page together: what is chosen, what is loaded for it, what is drawn.
 
 import { ask, ofSlide, withRun } from "/page/api.js";
+import { copyText } from "/page/copy.js";
 import { listenToKeys } from "/page/keys.js";
 import { List, isWrong } from "/page/list.js";
 import { Overlay } from "/page/overlay.js";
@@ -68,16 +69,20 @@ async function fillList() {
   panel.measures(told.classes);
 }
 
+const reasonOf = (row) => `${row.status || "failed"}: ${row.fault}`;
+
 function tellSlide(row, facts) {
   $("name").textContent = row.id;
   document.title = `${row.id} · coverslip`;
   const parts = [];
-  if (row.label) parts.push(`label ${row.label}`);
-  if (row.predicted) parts.push(`predicted ${row.predicted}`);
+  if (row.fault) parts.push(reasonOf(row));
   if (row.probability !== null) parts.push(`probability of ${list.classes.at(-1)} ${row.probability.toFixed(3)}`);
+  if (row.predicted) parts.push(`predicted ${row.predicted}`);
+  if (row.label) parts.push(`label ${row.label}`);
   if (row.split) parts.push(row.split);
   if (facts) parts.push(`${facts.width} × ${facts.height} px`, facts.mpp ? `${Number(facts.mpp.toPrecision(4))} µm/px` : "scale unknown");
   $("verdict").textContent = parts.join(" · ");
+  $("verdict").classList.toggle("fault", Boolean(row.fault));
   if (isWrong(row)) {
     const mark = document.createElement("span");
     mark.className = "wrong";
@@ -119,8 +124,9 @@ async function open(id, from = null) {
   } catch (error) {
     if (stale()) return;
     stage.close();
-    notice(error.message, true);
+    notice(row.fault ? reasonOf(row) : error.message, true);
   }
+  if (row.fault && stage.facts) notice(reasonOf(row));
   await Promise.all([loadOutlines(id, stale), loadScores(id, row, stale)]);
   if (stale()) return;
   opening = false;
@@ -176,10 +182,10 @@ function jump(by) {
 
 async function copy() {
   keepView();
-  try {
-    await navigator.clipboard.writeText(location.href);
-    notice("link copied");
-  } catch { notice("the link is in the address bar"); }
+  if (await copyText(location.href)) return notice("link copied");
+  $("link-text").value = location.href;
+  $("link").showModal();
+  return $("link-text").select();
 }
 
 async function follow(link) {

@@ -95,14 +95,17 @@ export class Panel {
     const by = this.state.show.startsWith("score") ? "score" : "attention";
     const facts = [
       [`Rank by ${by}`, `${overlay.place[i] + 1} of ${n}`],
-      ["Attention", scores.attention[i].toPrecision(3)],
-      ["× mean attention", (scores.attention[i] * n).toPrecision(3)],
+      ["Attention", atLeast(0.0001, scores.attention[i])],
+      ["× mean attention", atLeast(0.01, scores.attention[i] * n)],
       ...scores.classes.map((name, c) => [`Score ${name}`, scores.chances[c][i].toFixed(3)]),
       ["Level-0 corner", `${scores.x[i]}, ${scores.y[i]}`],
     ];
     return $("patch").replaceChildren(...facts.flatMap(([name, value]) => [term("dt", name), term("dd", value)]));
   }
 }
+
+// Three digits; of what is smaller than `least`, only that it is.
+const atLeast = (least, value) => (value < least ? `< ${least}` : value.toPrecision(3));
 
 function term(kind, text) {
   const element = document.createElement(kind);
