@@ -163,7 +163,7 @@ def _pictured(run: RunScores, one: SlideEvidence, shown: int) -> SlideEvidence:
                 shown=shown,
             )
     except (CoverslipError, OSError) as error:
-        return replace(one, missing=_why(error))
+        return replace(one, missing=" ".join(str(error).split()))
     return replace(one, pictures=pictures, audit=_audit_of(scores))
 
 
@@ -173,12 +173,6 @@ def _shown_class(one: SlideEvidence, classes: Sequence[str]) -> tuple[int, str]:
     last = len(classes) == 2 or one.decided.lower() not in lower
     number = len(classes) - 1 if last else lower.index(one.decided.lower())
     return number, classes[number]
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"{error.filename}: no such file: the slide was moved or deleted"
-    return " ".join(str(error).split())
 
 
 def _outlines(study: Path, slide_id: str) -> tuple[Polygon, ...]:
