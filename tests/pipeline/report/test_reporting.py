@@ -167,7 +167,9 @@ def test_slides_that_are_gone_cost_their_pictures_only(study):
     result = report(study, quiet=True)
     assert result.pictured == 0
     assert result.without
-    assert all("the slide was moved or deleted" in why for why in result.without.values())
+    assert all(
+        "the slide was moved or deleted" in why for why in result.without.values()
+    )
     words = told(result)
     assert "No pictures:" in words
     assert "ROC with its 95 % band" in words
