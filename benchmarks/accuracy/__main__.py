@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.accuracy import ablations, classic_sets, real_tissue, tables, unit_tests
-from benchmarks.accuracy.record import PROJECT, data_folder
+from benchmarks.accuracy.record import PROJECT, RESULTS, data_folder
 
 from coverslip.errors import DataError
 from coverslip.learn.models.zoo import MODELS
@@ -46,7 +46,7 @@ def main() -> None:
             print(f"of the slice only what needs no data: {error}")
             parts = [name for name in parts if name == "unit_tests"]
     own = {"models": given.model} if given.model else {}
-    folder = PROJECT / "build" / "quick" if given.quick else tables.RESULTS
+    folder = PROJECT / "build" / "quick" if given.quick else RESULTS
     for name in parts:
         start = time.perf_counter()
         out = folder / f"{name}.json"

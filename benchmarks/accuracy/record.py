@@ -14,6 +14,9 @@ from coverslip.version import __version__
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+RESULTS = PROJECT / "benchmarks" / "results"
+"""Where results are kept."""
+
 
 def data_folder() -> Path:
     """Return the folder of real data: $COVERSLIP_DATA, or `shared/data` beside us.
@@ -34,15 +37,8 @@ def circumstances() -> store.Facts:
     program = (
         f"-m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
     )
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
     return {
-        "commit": commit or None,
+        "commit": commit_of(PROJECT),
         "command": " ".join(["python", program, *sys.argv[1:]]),
         "versions": {
             "coverslip": __version__,
@@ -51,6 +47,24 @@ def circumstances() -> store.Facts:
         },
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
     }
+
+
+def commit_of(checkout: Path) -> str | None:
+    """Return the commit checked out, with `-dirty` where a file differs from it.
+
+    Results do not count: the parts of one run each write theirs. None where git knows
+    of no commit.
+    """
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=checkout, capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    commit = git("describe", "--always", "--abbrev=12")
+    others = f":!{RESULTS.relative_to(PROJECT).as_posix()}"
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", others)
+    return f"{commit}-dirty" if commit and changed else commit or None
 
 
 def earlier_rows(out: Path, facts: store.Facts) -> list[store.Facts]:

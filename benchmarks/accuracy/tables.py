@@ -10,13 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.accuracy import unit_tests
-from benchmarks.accuracy.record import PROJECT
+from benchmarks.accuracy.record import PROJECT, RESULTS
 from benchmarks.accuracy.tissue_trials import RATES
 
 from coverslip import store
 from coverslip.show.judging_figures import draw_comparison
-
-RESULTS = PROJECT / "benchmarks" / "results"
 
 
 def real_tissue(facts: store.Facts) -> str:

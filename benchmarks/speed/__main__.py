@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmarks.accuracy.record import circumstances
+from benchmarks.accuracy.record import RESULTS, circumstances
 from benchmarks.speed import (
     embedding,
     growth,
@@ -71,7 +71,7 @@ def main() -> None:
         facts |= {**circumstances(), "seconds": round(time.perf_counter() - begun)}
         show(facts)
         print(f"{name}: {facts['seconds']} s\n", flush=True)
-        store.write_json(tables.RESULTS / f"speed_{name}.json", facts)
+        store.write_json(RESULTS / f"speed_{name}.json", facts)
     tables.write()
 
 

@@ -6,8 +6,8 @@ Every figure in them comes from `benchmarks/results/speed_*.json`; a test compar
 page with the files.
 """
 
-from benchmarks.accuracy.record import PROJECT
-from benchmarks.accuracy.tables import RESULTS, renew
+from benchmarks.accuracy.record import PROJECT, RESULTS
+from benchmarks.accuracy.tables import renew
 from benchmarks.speed.measure import AT_MOST, met
 
 from coverslip import store

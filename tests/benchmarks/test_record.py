@@ -1,7 +1,17 @@
 """A result can be measured anew for one model, and says which commit each row is of."""
 
+import shutil
+import subprocess
+
 import pytest
-from benchmarks.accuracy.record import circumstances, earlier_rows, merged
+from benchmarks.accuracy.record import (
+    PROJECT,
+    RESULTS,
+    circumstances,
+    commit_of,
+    earlier_rows,
+    merged,
+)
 
 from coverslip.errors import DataError
 from coverslip.store import write_json
@@ -33,3 +43,22 @@ def test_rows_of_another_plan_do_not_mix(tmp_path):
     write_json(out, {"commit": "a", "seeds": [0], "results": []})
     with pytest.raises(DataError, match="made with other seeds"):
         earlier_rows(out, {"seeds": [0, 1]})
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_results_of_the_same_run_do_not_make_a_checkout_dirty(tmp_path):
+    """Code that differs from its commit does; without git there is no commit."""
+    assert commit_of(tmp_path) is None
+    results = tmp_path / RESULTS.relative_to(PROJECT)
+    code, result = tmp_path / "code.py", results / "part.json"
+    results.mkdir(parents=True)
+    code.write_text("1")
+    result.write_text("{}")
+    me = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], [*me, "commit", "-qm", "first"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    clean = commit_of(tmp_path)
+    result.write_text("[]")
+    assert commit_of(tmp_path) == clean
+    code.write_text("2")
+    assert commit_of(tmp_path) == f"{clean}-dirty"

@@ -2,14 +2,14 @@
 
 import pytest
 from benchmarks.accuracy import tables
-from benchmarks.accuracy.record import PROJECT
+from benchmarks.accuracy.record import PROJECT, RESULTS
 
 from coverslip import store
 
 
 def measured(name):
     """Return a result, or skip: a long benchmark may not have been run yet."""
-    path = tables.RESULTS / f"{name}.json"
+    path = RESULTS / f"{name}.json"
     if not path.exists():
         pytest.skip(f"{path.name}: not measured yet")
     return store.read_json(path)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from benchmarks.accuracy.record import PROJECT
-from benchmarks.accuracy.tables import PAGES, RESULTS, renew
+from benchmarks.accuracy.record import PROJECT, RESULTS
+from benchmarks.accuracy.tables import PAGES, renew
 from benchmarks.accuracy.unit_tests import (
     TESTS,
     bags_of,
