@@ -154,10 +154,16 @@ def pcam(real_data, count):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_fewer_bits_move_the_features_of_real_tissue_little(real_data, precision):
-    """Real weights, real patches, int8 calibrated on others: each cosine is > 0.999."""
+@pytest.mark.parametrize(("precision", "bare"), [("bf16", 0.999), ("int8", 0.998)])
+def test_fewer_bits_move_the_features_of_real_tissue_little(real_data, precision, bare):
+    """Real weights, real patches, int8 calibrated on others: each cosine is > 0.999.
+
+    Bare glass is worse, even where no patch of it was calibrated on.
+    """
     patches = pcam(real_data, 96)
+    colours = np.array([(229, 230, 230), (254, 254, 254), (227, 229, 228)])
+    even = np.random.default_rng(0).normal(colours[:, None, None], 1, (3, 96, 96, 3))
+    even = even.round().clip(0, 255).astype(np.uint8)
     weights = real_data / WEIGHTS
     plain = load_encoder("resnet50", weights=weights, runtime="torch")
     few = load_encoder(
@@ -165,5 +171,5 @@ def test_fewer_bits_move_the_features_of_real_tissue_little(real_data, precision
     )
     few.calibrate(patches[::2])
     assert ("calibration" in few.identity()) == (precision == "int8")
-    scored = patches[1::2][:24]
-    assert cosine(few.embed(scored), plain.embed(scored)) > 0.999
+    for scored, least in ((patches[1::2][:24], 0.999), (even, bare)):
+        assert cosine(few.embed(scored), plain.embed(scored)) > least

@@ -20,6 +20,7 @@ from coverslip.prepare.encoders.openvino import (
     available,
     require,
 )
+from coverslip.prepare.encoders.whole_pixels import on_whole_pixels
 
 __all__ = [
     "Card",
@@ -88,6 +89,8 @@ class Encoder:
         self.device = choose_device(device, precision)
         self.batch_limit = CPU_BATCH if self.device.type == "cpu" else None
         self.calibration: str | None = None
+        if precision in ("bf16", "int8"):
+            card, module = on_whole_pixels(card, module)
         self._network: Network
         if self.runtime == "openvino":
             self._network = OpenVinoNetwork(card, module, precision)

@@ -29,8 +29,14 @@ from coverslip.prepare.encoders.pixels import cropped, middle
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """OpenVINO's name of each precision; of int8 it is that of what stays unquantised."""
 
-RECIPE = "extremes, no bias correction"
+RECIPE = "whole pixels, glass, extremes, no bias correction"
 """How int8 is calibrated; with another one the same patches give other features."""
+
+GLASS = 255, 243, 229, 210
+"""Grey levels of even patches that are calibrated on beside those given.
+
+Where nothing is on the glass, features take values that no tissue gives them, and
+ranges without them clip those."""
 
 CALIBRATED_AT_ONCE = 8
 """Patches that the network is given together while ranges are looked for."""
@@ -59,10 +65,10 @@ class OpenVinoNetwork:
         """Choose the ranges of int8 on some patches; the last call counts.
 
         Post-training quantisation of weights and activations (Jacob et al. 2018), by
-        NNCF. Some dozens of patches of the tissue in question are enough. Ranges are
-        the extremes seen: cut tighter, they clip what is rare (a grey background), and
-        one patch in forty is off by more than it need be. Biases are not corrected:
-        that takes as long again and brings features no nearer.
+        NNCF. Some dozens of patches of the tissue in question are enough; bare `GLASS`
+        comes to them. Ranges are the extremes seen: cut tighter, they clip what is
+        rare, and one patch in forty is off by more than it need be. Biases are not
+        corrected: that takes as long again and brings features no nearer.
 
         Args:
             patches: (B, H, W, 3), not those that a comparison is made on.
@@ -83,9 +89,12 @@ class OpenVinoNetwork:
             nncf.set_log_level(logging.ERROR)
             from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
+            levels = np.array(GLASS, np.uint8).reshape(-1, 1, 1, 1)
+            glass = np.broadcast_to(levels, (len(GLASS), *patches.shape[1:]))
+            seen = np.concatenate([patches, glass])
             images = [
-                self._pixels(patches[start : start + CALIBRATED_AT_ONCE])
-                for start in range(0, len(patches), CALIBRATED_AT_ONCE)
+                self._pixels(seen[start : start + CALIBRATED_AT_ONCE])
+                for start in range(0, len(seen), CALIBRATED_AT_ONCE)
             ]
             alone = [f"__module.{name}" for name in self.card.unquantised]
             names = (node.get_friendly_name() for node in self._model.get_ops())
