@@ -3,7 +3,7 @@
 A normalised pixel has 24 bits, bfloat16 keeps 8 of them. Where a patch is nearly one
 colour, all its pixels are rounded the same way, and nothing further on averages that
 out: of ResNet-50's error in bf16 and int8 this is the largest part. A pixel less a whole
-number, x - c with |x - c| < 256, has 8 bits and stays as it is; what normalising does
+number, -256 < x - c < 256, has 8 bits and stays as it is; what normalising does
 beside it goes into the first convolution, of weights W and biases b:
 
     W * (x - m) / s + b  =  W' * (x - c) + b',   W' = W / s,  b' = b + sum(W (c - m) / s)
