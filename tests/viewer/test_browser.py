@@ -321,6 +321,20 @@ def test_a_link_reproduces_the_view(page, address, chromium):
     other.close()
 
 
+def test_a_link_is_followed_though_the_view_still_moves(page, address):
+    """A moving view writes the address anew before the browser tells of the link."""
+    go(page, address, slide="slide_03")
+    page.evaluate(
+        "to => { const before = location.hash;"
+        " document.getElementById('stage').dataset.ready = ''; location.hash = to;"
+        " history.replaceState(null, '', before); }",
+        f"slide={SLIDE}",
+    )
+    page.locator(READY.format(SLIDE)).wait_for(timeout=20_000)
+    settle(page)
+    assert link(page)["slide"] == SLIDE
+
+
 def test_the_list_is_searched_and_sorted(page, address, finished):
     """By text, by probability, by error; the keys step through what is shown."""
     from studies import predictions

@@ -221,7 +221,8 @@ async function start() {
     $(id).addEventListener("input", () => list.draw($("search").value, $("sort").value));
   }
   $("run").addEventListener("change", changeRun);
-  window.addEventListener("hashchange", () => follow(readLink(location.hash)));
+  // a view that still moves may have overwritten the address since: the event has the link
+  window.addEventListener("hashchange", (event) => follow(readLink(new URL(event.newURL).hash)));
   listenToKeys({ state, stage, list, panel, jump, copy, letGo: () => choosePatch(null) });
   try {
     const [about, told] = await Promise.all([ask("/api/study"), ask("/api/colours")]);
