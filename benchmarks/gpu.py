@@ -31,7 +31,8 @@ from coverslip.learn.loading import Labelled
 from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.training import Trainer, TrainOptions
 from coverslip.prepare.encoders.card import RESNET50
-from coverslip.prepare.encoders.encoder import Encoder, fold_batch_norm
+from coverslip.prepare.encoders.encoder import Encoder
+from coverslip.prepare.encoders.folding import fold_batch_norm
 from coverslip.prepare.encoders.registry import load_encoder
 from coverslip.prepare.encoders.resnet import ResNetTrunk
 from coverslip.prepare.features import Features

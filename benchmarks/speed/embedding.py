@@ -22,7 +22,6 @@ from typing import Any
 import h5py
 import numpy as np
 import numpy.typing as npt
-import torch
 from benchmarks.accuracy.record import data_folder
 from benchmarks.speed import networks
 from benchmarks.speed.measure import (
@@ -40,6 +39,7 @@ from benchmarks.speed.rivals import Rivals, add_arguments
 
 from coverslip import store
 from coverslip.geometry import Mpp
+from coverslip.prepare.encoders.published import torch_hub
 from coverslip.prepare.patches import Patches
 from coverslip.slides.finding import open_slide
 
@@ -209,7 +209,7 @@ def ours(slide: Path, study: Path, made: Path, weights: Path, way: str) -> Progr
 
 def forget_ranges() -> None:
     """Remove the quantised networks that are kept; those that are traced stay."""
-    for path in (Path(torch.hub.get_dir()) / "coverslip").glob("*-int8-*"):
+    for path in (torch_hub() / "coverslip").glob("*-int8-*"):
         path.unlink()
 
 

@@ -21,7 +21,8 @@ from coverslip.cohorts.pyramid import write_pyramid
 from coverslip.pipeline.engine import Item, Outcome, Result, attempt
 from coverslip.prepare.encoders import registry
 from coverslip.prepare.encoders.card import IMAGENET_MEAN, IMAGENET_STD, Card
-from coverslip.prepare.encoders.encoder import Device, Encoder
+from coverslip.prepare.encoders.devices import Device
+from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.features import Features
 from coverslip.tables import write_csv
 
@@ -121,7 +122,7 @@ def fake_encoder() -> Encoder:
     return Encoder(FAKE, FakeNetwork(), device="cpu")
 
 
-def load(_weights: Path | None = None) -> tuple[Card, nn.Module]:
+def load(_weights: Path | None = None, /) -> tuple[Card, nn.Module]:
     """Return card and network as the registry wants them."""
     return FAKE, FakeNetwork()
 
@@ -130,7 +131,7 @@ def load(_weights: Path | None = None) -> tuple[Card, nn.Module]:
 def fake_encoder_known() -> Iterator[str]:
     """Within this block, which may hold another, the registry knows `fake`."""
     before = dict(registry.ENCODERS)
-    registry.ENCODERS["fake"] = (FAKE, __name__)
+    registry.ENCODERS["fake"] = (FAKE, load)
     try:
         yield "fake"
     finally:

@@ -12,7 +12,7 @@ from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
 from coverslip.prepare.annotations import write_asap_xml
 from coverslip.prepare.encoders import registry
 from coverslip.tables import write_csv
-from coverslip.testing import LESION, slide_file
+from coverslip.testing import LESION, load, slide_file
 
 
 def scores(path, corners):
@@ -69,7 +69,7 @@ def painted(folder, options, workers):
 def test_the_demo_ends_with_the_figure_that_counts(tmp_path, monkeypatch):
     """AUC with its interval on the test slides, and where pictures and tables are."""
     monkeypatch.setattr(module, "paint_cohort", painted)
-    fake = (registry.ENCODERS["efficientnet-lite0"][0], "coverslip.testing")
+    fake = (registry.ENCODERS["efficientnet-lite0"][0], load)
     monkeypatch.setitem(registry.ENCODERS, "efficientnet-lite0", fake)
     result = demo(tmp_path, DemoOptions(slides=12, epochs=1), quiet=True)
     story = result.story().splitlines()

@@ -20,7 +20,7 @@ from coverslip.pipeline.cohort import SplitOptions
 from coverslip.pipeline.judge.judging import Judged
 from coverslip.pipeline.learn.learning import PRESETS, LearnOptions
 from coverslip.pipeline.learn.trackers.hook import TRACKERS
-from coverslip.prepare.encoders.encoder import Device
+from coverslip.prepare.encoders.devices import Device
 
 PRESETS_OF = "dmia"
 """The model that presets are for; it is the default."""

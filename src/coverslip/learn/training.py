@@ -24,7 +24,7 @@ from coverslip.errors import DataError, LabelError
 from coverslip.learn.loading import Batch, Labelled, Loader
 from coverslip.learn.models.model import MILModel
 from coverslip.options import Options
-from coverslip.prepare.encoders.encoder import choose_device
+from coverslip.prepare.encoders.devices import choose_device
 
 
 class TrainOptions(Options):
@@ -123,7 +123,7 @@ class Trainer:
             require_two_classes(name, [item.label for item in part])
         for item in (*train, *val):
             model.check(item.bag.features.shape)
-        self.device = choose_device(self.options.device)
+        self.device = torch.device(choose_device(self.options.device))
         self.model = model.to(self.device)
         self.train, self.val = train, val
         self.optimisers = {

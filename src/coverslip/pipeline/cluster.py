@@ -24,9 +24,10 @@ from coverslip.errors import (
     OutputError,
 )
 from coverslip.pipeline.engine import Item, Outcome, Result, attempt
+from coverslip.prepare.encoders.devices import threads
 
 if TYPE_CHECKING:
-    from coverslip.prepare.encoders.encoder import Device
+    from coverslip.prepare.encoders.devices import Device
 
 RETRIES = 5
 """How often an item is tried again after the process or the machine at it was lost."""
@@ -278,8 +279,6 @@ def share_of(
         each = min(machine.get("CPU", 0) / machine["GPU"] for machine in with_gpu)
         cpus = max(1, int(each * gpu))
         return Share(cpus, gpu, cpus)
-    import torch
-
-    threads = torch.get_num_threads()
+    count = threads()
     largest = max((int(machine.get("CPU", 0)) for machine in machines), default=0)
-    return Share(max(1, min(threads, largest)), 0, threads)
+    return Share(max(1, min(count, largest)), 0, count)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from coverslip.errors import CoverslipError, DataError, SlideError
 
 if TYPE_CHECKING:
-    from coverslip.prepare.encoders.encoder import Device
+    from coverslip.prepare.encoders.devices import Device
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -12,7 +12,7 @@ from torch import nn
 from coverslip.errors import EncoderError, MissingExtraError
 from coverslip.prepare.encoders import building, registry
 from coverslip.prepare.encoders.foundation import RECIPES
-from coverslip.prepare.encoders.hub import file_hash
+from coverslip.prepare.encoders.hub import file_hash, loaded_card
 from coverslip.prepare.encoders.registry import load_encoder
 from small_networks import filled, small
 
@@ -41,6 +41,13 @@ def one_token(monkeypatch):
     return replace(recipe, card=replace(recipe.card, dim=4))
 
 
+def own(recipe):
+    """Return what the registry loads a recipe by, from given files."""
+    return registry.Own(
+        lambda path: [path], lambda files: building.loaded(recipe, files)
+    )
+
+
 WEIGHTS = {"fc.weight": torch.arange(12.0).view(4, 3), "fc.bias": torch.ones(4)}
 
 
@@ -51,7 +58,8 @@ def test_a_files_weights_hash_and_name_stand_on_the_card(one_token, tmp_path):
         {k: v.half() for k, v in {**WEIGHTS, "head.bias": WEIGHTS["fc.bias"]}.items()},
         path,
     )
-    card, network = building.load(one_token, path)
+    card = loaded_card(one_token.card, [path], path)
+    network = building.loaded(one_token, [path])
     assert (card.weights_hash, card.source) == (file_hash(path), "mine.safetensors")
     assert card.licence == "that of the given file"
     x = torch.rand(2, 3, 5, 5)
@@ -64,7 +72,7 @@ def test_a_file_of_another_network_is_refused_by_its_keys(one_token, tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"conv.weight": torch.zeros(1)}, path)
     with pytest.raises(EncoderError, match=r"other.*fc.bias, fc.weight missing; conv"):
-        building.load(one_token, path)
+        building.loaded(one_token, [path])
 
 
 def test_a_pickle_that_would_run_something_is_not_run(one_token, tmp_path):
@@ -72,7 +80,7 @@ def test_a_pickle_that_would_run_something_is_not_run(one_token, tmp_path):
     path = tmp_path / "bad.bin"
     torch.save({"fc.weight": print}, path)
     with pytest.raises(EncoderError, match=r"bad.bin: not a readable weights file"):
-        building.load(one_token, path)
+        building.loaded(one_token, [path])
 
 
 def test_without_timm_the_extra_is_named_before_anything_is_fetched(monkeypatch):
@@ -103,9 +111,7 @@ def test_a_small_network_of_the_structure_is_loaded_and_sees_its_weights(
 ):
     """Features change with every weight that is changed, and only then."""
     recipe = small(name)
-    monkeypatch.setitem(
-        registry.ENCODERS, name, (recipe.card, lambda w, /: building.load(recipe, w))
-    )
+    monkeypatch.setitem(registry.ENCODERS, name, (recipe.card, own(recipe)))
     patches = np.random.default_rng(0).integers(0, 256, (3, 256, 256, 3), np.uint8)
     features = []
     for seed in (0, 0, 1):
@@ -121,9 +127,7 @@ def test_a_small_network_of_the_structure_is_loaded_and_sees_its_weights(
 def test_a_crop_that_the_network_does_not_take_is_told(timm, monkeypatch, tmp_path):  # noqa: ARG001 - skips
     """A multiple of its tokens is taken; another says which is the card's own."""
     recipe = small("uni")
-    monkeypatch.setitem(
-        registry.ENCODERS, "uni", (recipe.card, lambda w, /: building.load(recipe, w))
-    )
+    monkeypatch.setitem(registry.ENCODERS, "uni", (recipe.card, own(recipe)))
     path = tmp_path / "w.safetensors"
     save_file(filled(building.build(recipe)), path)
     made = load_encoder("uni", weights=path, device="cpu", runtime="torch", crop=112)

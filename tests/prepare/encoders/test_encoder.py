@@ -9,23 +9,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from coverslip.errors import (
-    DataError,
-    EncoderError,
-    MissingExtraError,
-    OptionError,
-)
-from coverslip.prepare.encoders import openvino
+from coverslip.errors import DataError, EncoderError
 from coverslip.prepare.encoders.card import Card
 from coverslip.prepare.encoders.eager import EagerNetwork
-from coverslip.prepare.encoders.encoder import (
-    CPU_BATCH,
-    Encoder,
-    choose_device,
-    choose_runtime,
-    fold_batch_norm,
-)
-from coverslip.prepare.encoders.resnet import ResNetTrunk
+from coverslip.prepare.encoders.encoder import CPU_BATCH, Encoder
 
 PLAIN = Card(
     name="plain",
@@ -205,79 +192,6 @@ def test_identity_tells_what_makes_features_comparable():
         "crop": 32,
         "precision": "bf16",
     }
-
-
-def test_devices_this_machine_lacks_are_refused(monkeypatch):
-    """Without a GPU, "auto" is the CPU, and "cuda" or fp16 say what to do instead."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto") == torch.device("cpu")
-    with pytest.raises(OptionError, match="--device cpu"):
-        choose_device("cuda")
-    with pytest.raises(OptionError, match="--precision bf16"):
-        choose_device("auto", "fp16")
-    with pytest.raises(OptionError, match="'gpu' is unknown: choose from auto"):
-        choose_device("gpu")
-    with pytest.raises(OptionError, match="'fp8' is unknown"):
-        choose_device("cpu", "fp8")
-
-
-def test_auto_takes_the_gpu(monkeypatch):
-    """With a GPU, "auto" is the GPU, and "cpu" stays the CPU."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choose_device("auto", "fp16") == torch.device("cuda")
-    assert choose_device("cpu") == torch.device("cpu")
-    with pytest.raises(OptionError, match="int8: runs on a CPU only"):
-        choose_device("cuda", "int8")
-    with pytest.raises(OptionError, match="openvino: runs on a CPU only"):
-        choose_runtime("openvino", "cuda")
-    assert choose_runtime("auto", "cuda") == "torch"
-
-
-def test_the_runtime_is_openvino_on_a_cpu_that_has_it(monkeypatch):
-    """Without the extra it is PyTorch; what needs the extra says how to get it."""
-    monkeypatch.setattr(openvino, "find_spec", lambda _: True)
-    assert choose_runtime("auto", "cpu") == "openvino"
-    assert choose_runtime("torch", "cpu", "bf16") == "torch"
-    with pytest.raises(OptionError, match="--runtime openvino"):
-        choose_runtime("torch", "cpu", "int8")
-    with pytest.raises(OptionError, match="'onnx' is unknown"):
-        choose_runtime("onnx", "cpu")
-    monkeypatch.setattr(openvino, "find_spec", lambda _: None)
-    assert choose_runtime("auto", "cpu") == "torch"
-    for runtime, precision in (("openvino", "fp32"), ("auto", "int8")):
-        with pytest.raises(MissingExtraError, match=r"coverslip\[openvino\]"):
-            choose_runtime(runtime, "cpu", precision)
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """Return a trunk whose batch norms do something, as after training."""
-    trunk = ResNetTrunk(seed=3).eval()
-    draw = torch.Generator().manual_seed(4)
-    for part in trunk.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            for values, low, high in (
-                (part.running_mean, -0.5, 0.5),
-                (part.running_var, 0.5, 2.0),
-                (part.weight.data, 0.3, 0.9),
-                (part.bias.data, -0.3, 0.3),
-            ):
-                values.uniform_(low, high, generator=draw)
-    return trunk
-
-
-def test_folding_batch_norm_leaves_the_features_and_no_batch_norm(trained):
-    """Folded and plain trunk agree to 1e-5 relative, on every patch."""
-    x = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(5))
-    with torch.inference_mode():
-        before = trained(x)
-    folded = ResNetTrunk().eval()
-    folded.load_state_dict(trained.state_dict())
-    fold_batch_norm(folded)
-    with torch.inference_mode():
-        after = folded(x)
-    assert not any(isinstance(part, nn.BatchNorm2d) for part in folded.modules())
-    assert ((after - before).norm(dim=1) / before.norm(dim=1)).max() < 1e-5
 
 
 def test_a_feature_depends_on_neither_its_batch_nor_its_place(trained):

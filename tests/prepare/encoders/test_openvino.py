@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from torch import nn
 
@@ -92,7 +91,9 @@ def test_a_network_is_traced_once(own_cache, monkeypatch):
     module, patches = ResNetTrunk(), soft(2, 64)
     first = Encoder(card, module, device="cpu", runtime="openvino").embed(patches)
     trace, traced = openvino._trace, []
-    monkeypatch.setattr(openvino, "_trace", lambda *a: traced.append(a) or trace(*a))
+    monkeypatch.setattr(
+        openvino, "_trace", lambda *a, **k: traced.append(a) or trace(*a, **k)
+    )
     again = Encoder(card, module, device="cpu", runtime="openvino").embed(patches)
     assert np.array_equal(first, again)
     assert traced == []
@@ -104,7 +105,7 @@ def test_a_network_is_traced_once(own_cache, monkeypatch):
 def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
     """The network runs; it is only traced again next time."""
     (tmp_path / "file").write_text("in the way")
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "file"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "file"))
     card = replace(RESNET50, input_size=64, resize=64)
     module, patches = ResNetTrunk(seed=7), soft(2, 64)
     swift = Encoder(card, module, device="cpu", runtime="openvino").embed(patches)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from coverslip.prepare.encoders.foundation import RECIPES
-from coverslip.prepare.encoders.pixels import cropped, middle
+from coverslip.prepare.encoders.pixels import cropped
 from coverslip.prepare.encoders.registry import card
 
 FILTERS = {
@@ -63,6 +63,6 @@ def test_a_patch_of_the_right_size_is_only_cropped():
 
 def test_of_two_middles_the_even_one_is_taken():
     """As torchvision rounds: 11 spare pixels leave 6 before, 13 leave 6, 15 leave 8."""
-    assert [middle(224 + spare, 224) for spare in (0, 1, 11, 12, 13, 15)] == [
-        *(0, 0, 6, 6, 6, 8)
-    ]
+    seen = [card("uni").centre(224 + spare) for spare in (0, 1, 11, 12, 13, 15)]
+    assert [part.start for part in seen] == [0, 0, 6, 6, 6, 8]
+    assert {part.stop - part.start for part in seen} == {224}

@@ -4,11 +4,11 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from safetensors.torch import save_file
 
 from coverslip.errors import EncoderError, OptionError
-from coverslip.prepare.encoders import resnet
+from coverslip.prepare.encoders import registry, resnet
+from coverslip.prepare.encoders.card import RESNET50
 from coverslip.prepare.encoders.registry import card, encoder_names, load_encoder
 
 
@@ -47,7 +47,11 @@ def test_wrong_options_are_told_before_weights_are_fetched(monkeypatch, wrong):
     def must_not_run(_weights):
         raise AssertionError("weights were asked for")
 
-    monkeypatch.setattr(resnet, "load", must_not_run)
+    monkeypatch.setitem(
+        registry.ENCODERS,
+        "resnet50",
+        (RESNET50, registry.Own(must_not_run, must_not_run)),
+    )
     with pytest.raises(OptionError):
         load_encoder("resnet50", **wrong)
 
@@ -55,7 +59,7 @@ def test_wrong_options_are_told_before_weights_are_fetched(monkeypatch, wrong):
 def test_int8_is_refused_where_nobody_has_looked_at_it(monkeypatch):
     """Before any download, with what to use instead."""
     monkeypatch.setattr(
-        "coverslip.prepare.encoders.encoder.require", lambda _name: None
+        "coverslip.prepare.encoders.devices.require", lambda _name: None
     )
     with pytest.raises(OptionError, match=r"int8: nobody has looked .* uni: use bf16"):
         load_encoder("uni", precision="int8", device="cpu")
@@ -77,5 +81,5 @@ def test_options_reach_the_encoder(tmp_path):
         "crop": 48,
         "precision": "bf16",
     }
-    assert made.device == torch.device("cpu")
+    assert made.device == "cpu"
     assert made.card.source == "w.safetensors"

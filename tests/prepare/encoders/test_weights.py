@@ -1,10 +1,6 @@
-"""Reading, matching and fetching weights files; the network is never touched."""
+"""Reading and matching weights files; the network is never touched."""
 
-import hashlib
-import io
 import os
-import urllib.error
-import urllib.request
 
 import pytest
 import torch
@@ -12,35 +8,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from coverslip.errors import EncoderError
-from coverslip.prepare.encoders.weights import (
-    fetch,
-    file_hash,
-    load_exactly,
-    read_state,
-)
-
-URL = "https://example.org/models/small-12345678.pth"
-CONTENT = b"weights"
-CONTENT_HASH = hashlib.sha256(CONTENT).hexdigest()
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """Return the folder of downloads, empty."""
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    return tmp_path / "hub" / "checkpoints"
-
-
-def no_network(*_args, **_options):
-    """Stand for urlopen on a machine without a network."""
-    raise urllib.error.URLError("Temporary failure in name resolution")
-
-
-def test_the_hash_is_that_of_the_file(tmp_path):
-    """The SHA-256 is the known one of the bytes `abc`."""
-    path = tmp_path / "a"
-    path.write_bytes(b"abc")
-    assert file_hash(path).startswith("ba7816bf8f01cfea414140de5dae2223")
+from coverslip.prepare.encoders.weights import load_exactly, read_state
 
 
 def test_both_formats_are_read_and_the_prefix_dropped(tmp_path):
@@ -140,43 +108,3 @@ def test_states_that_do_not_match_name_keys_and_file(tmp_path, change, told):
     state = {key: value for key, value in state.items() if value is not None}
     with pytest.raises(EncoderError, match=rf"w\.pth: .*Linear \({told}\)"):
         load_exactly(module, state, tmp_path / "w.pth")
-
-
-def test_offline_says_exactly_what_to_do(cache, monkeypatch):
-    """Without a connection the message names the URL and --weights; no file is left."""
-    monkeypatch.setattr(urllib.request, "urlopen", no_network)
-    with pytest.raises(EncoderError) as caught:
-        fetch(URL, CONTENT_HASH[:8])
-    message = str(caught.value)
-    assert message.startswith(f"{URL}: cannot be downloaded")
-    assert "--weights FILE" in message
-    assert "\n" not in message
-    assert not cache.exists()
-
-
-def test_a_download_is_kept_and_made_once(cache, monkeypatch):
-    """The first call downloads, the second works offline."""
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(CONTENT))
-    path = fetch(URL, CONTENT_HASH[:8])
-    assert path == cache / "small-12345678.pth"
-    assert path.read_bytes() == CONTENT
-    monkeypatch.setattr(urllib.request, "urlopen", no_network)
-    assert fetch(URL, CONTENT_HASH[:8]) == path
-
-
-def test_a_wrong_download_is_not_kept(cache, monkeypatch):
-    """Bytes of another hash raise and leave nothing behind."""
-    monkeypatch.setattr(
-        urllib.request, "urlopen", lambda *_, **__: io.BytesIO(b"login")
-    )
-    with pytest.raises(EncoderError, match=f"not {CONTENT_HASH[:8]}"):
-        fetch(URL, CONTENT_HASH[:8])
-    assert list(cache.iterdir()) == []
-
-
-def test_a_damaged_copy_is_told(cache):
-    """A kept file of another hash raises and says to delete it."""
-    cache.mkdir(parents=True)
-    (cache / "small-12345678.pth").write_bytes(b"half")
-    with pytest.raises(EncoderError, match=r"small-12345678\.pth: .*delete it"):
-        fetch(URL, CONTENT_HASH[:8])

@@ -25,7 +25,7 @@ from coverslip.pipeline.judge.trusting import (
     trust_columns,
     trust_figures,
 )
-from coverslip.prepare.encoders.encoder import Device, choose_device
+from coverslip.prepare.encoders.devices import Device, choose_device
 from coverslip.show.figures import draw_roc
 from coverslip.show.judging_figures import draw_reliability
 from coverslip.tables import write_csv

@@ -26,7 +26,7 @@ from coverslip.pipeline.learn.trackers.hook import Tracking, check_trackers
 from coverslip.pipeline.learn.train_plan import TrainPlan
 from coverslip.pipeline.learn.trainings import Job, Source, Trainings, digest
 from coverslip.pipeline.prepare.preparation import PREPARED
-from coverslip.prepare.encoders.encoder import Device
+from coverslip.prepare.encoders.devices import Device
 from coverslip.tables import read_csv
 
 

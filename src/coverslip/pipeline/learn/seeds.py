@@ -25,7 +25,7 @@ from coverslip.pipeline.learn.learning import (
     train_model,
 )
 from coverslip.pipeline.learn.trackers.hook import Tracking
-from coverslip.prepare.encoders.encoder import choose_device
+from coverslip.prepare.encoders.devices import choose_device
 
 
 @dataclass(frozen=True)

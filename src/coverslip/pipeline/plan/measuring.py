@@ -20,8 +20,8 @@ from coverslip.pipeline.prepare.calibrating import (
     calibration_of,
 )
 from coverslip.pipeline.prepare.preparation import Preparation
+from coverslip.prepare.encoders.published import check_reachable
 from coverslip.prepare.encoders.registry import to_download
-from coverslip.prepare.encoders.weights import check_reachable
 from coverslip.prepare.features import Features, extract_features
 from coverslip.prepare.patches import Patches
 from coverslip.slides.reading import read_patch

@@ -301,6 +301,6 @@ def _outlines(slide_id: str, annotations: Path | None) -> tuple[Polygon, ...]:
 
 def open_model(path: Path, device: str) -> tuple[MILModel, ModelCard]:
     """Read a model onto the device that is asked for."""
-    from coverslip.prepare.encoders.encoder import choose_device
+    from coverslip.prepare.encoders.devices import choose_device
 
     return load_model(path, choose_device(device))  # type: ignore[arg-type] # checked there

@@ -15,13 +15,14 @@ from torch import nn
 
 from coverslip import store
 from coverslip.errors import CoverslipError, EncoderError
-from coverslip.prepare.encoders.building import (
-    loaded_card,
-    read_states,
-    require_timm,
-)
+from coverslip.prepare.encoders.building import read_states, require_timm
 from coverslip.prepare.encoders.card import HUB, Card
-from coverslip.prepare.encoders.hub import cached, download, find_weights
+from coverslip.prepare.encoders.hub import (
+    cached,
+    download,
+    find_weights,
+    loaded_card,
+)
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 

@@ -1,36 +1,31 @@
 """Foundation models: built by timm (extra `hub`), filled key by key, pooled."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from coverslip.errors import MissingExtraError
-from coverslip.prepare.encoders.card import Card
-from coverslip.prepare.encoders.encoder import fold_batch_norm
+from coverslip.prepare.encoders.folding import fold_batch_norm
 from coverslip.prepare.encoders.foundation import Recipe
-from coverslip.prepare.encoders.hub import find_weights, weights_digest
 from coverslip.prepare.encoders.layouts import arranged
 from coverslip.prepare.encoders.networks import ConchTower, ConvStem, Pooled
 from coverslip.prepare.encoders.weights import State, load_exactly, read_state
 
 
-def load(recipe: Recipe, weights: Path | None) -> tuple[Card, nn.Module]:
-    """Load a foundation model for the registry.
+def loaded(recipe: Recipe, files: Sequence[Path]) -> nn.Module:
+    """Make a foundation model of its weights for the registry.
 
     Args:
         recipe: Which.
-        weights: A file, or a folder as the hub has it; None for the hub's cache, and
-            the hub itself.
+        files: Its weights.
 
     Raises:
-        MissingExtraError: timm, or for a download huggingface_hub, is not installed.
-        EncoderError: The weights cannot be had, or are not of this network.
+        MissingExtraError: timm is not installed.
+        EncoderError: The weights are not of this network.
     """
     require_timm(recipe.card.name)
-    files = find_weights(recipe.card, weights)
     state = read_states(files)
     network = build(recipe)
     state = arranged(state, recipe.layout, network)
@@ -40,7 +35,7 @@ def load(recipe: Recipe, weights: Path | None) -> tuple[Card, nn.Module]:
     load_exactly(network, state, files[0], ignored=unused, assign=True)
     if recipe.layout == "swin":
         fold_batch_norm(network)
-    return loaded_card(recipe.card, files, weights), Pooled(network, recipe.pooling)
+    return Pooled(network, recipe.pooling)
 
 
 def build(recipe: Recipe) -> nn.Module:
@@ -70,14 +65,6 @@ def read_states(files: Sequence[Path]) -> State:
         EncoderError: One cannot be read.
     """
     return {key: value for file in files for key, value in read_state(file)[0].items()}
-
-
-def loaded_card(card: Card, files: Sequence[Path], weights: Path | None) -> Card:
-    """Return the card of weights that are loaded: their hash, and where they are from."""
-    card = replace(card, weights_hash=weights_digest(files))
-    if weights is None:
-        return card
-    return replace(card, source=weights.name, licence="that of the given file")
 
 
 def require_timm(name: str) -> None:

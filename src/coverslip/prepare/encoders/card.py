@@ -87,6 +87,11 @@ class Card:
         """Side in pixels of the patches to lay."""
         return self.patch or self.resize
 
+    def centre(self, side: int) -> slice:
+        """Return what the crop keeps of a resized side: of two middles torchvision's."""
+        first = round((side - self.input_size) / 2)
+        return slice(first, first + self.input_size)
+
     def scale_advice(self, mpp: float, size: int) -> str:
         """Say that patches show the network another scale than it was trained for.
 

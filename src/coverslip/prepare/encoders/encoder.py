@@ -2,41 +2,27 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
-from typing import Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from coverslip.errors import DataError, EncoderError, OptionError
+from coverslip.errors import DataError, EncoderError
 from coverslip.prepare.encoders.card import Card
-from coverslip.prepare.encoders.eager import EagerNetwork
-from coverslip.prepare.encoders.openvino import (
-    RECIPE,
-    OpenVinoNetwork,
-    available,
-    require,
+from coverslip.prepare.encoders.devices import (
+    Device,
+    Precision,
+    Runtime,
+    choose_device,
+    choose_runtime,
 )
-from coverslip.prepare.encoders.whole_pixels import on_whole_pixels
+from coverslip.prepare.encoders.kept import Unbuilt, built
+from coverslip.prepare.encoders.openvino import RECIPE, WHOLE, OpenVinoNetwork
 
-__all__ = [
-    "Card",
-    "Device",
-    "Encoder",
-    "Network",
-    "Precision",
-    "Runtime",
-    "choose_device",
-    "choose_runtime",
-    "fold_batch_norm",
-]
+if TYPE_CHECKING:
+    from torch import nn
 
-Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["fp32", "bf16", "fp16", "int8"]
-Runtime = Literal["auto", "torch", "compile", "openvino"]
+    from coverslip.prepare.encoders.eager import EagerNetwork
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "not enough memory", "ALLOC_FAILED")
 
 
@@ -61,7 +47,7 @@ class Encoder:
 
     Args:
         card: Its facts.
-        module: Maps float images (B, 3, input_size, input_size) to (B, dim).
+        network: Maps float images (B, 3, input_size, input_size) to (B, dim).
         device: "auto" takes a GPU where there is one.
         precision: "fp32" is torch's (on a GPU, convolutions may run in TF32); the
             others run under autocast, and features leave as float32 all the same.
@@ -77,7 +63,7 @@ class Encoder:
     def __init__(
         self,
         card: Card,
-        module: nn.Module,
+        network: "nn.Module | Unbuilt",
         *,
         device: Device = "auto",
         precision: Precision = "fp32",
@@ -87,20 +73,15 @@ class Encoder:
         self.precision = precision
         self.runtime = choose_runtime(runtime, device, precision)
         self.device = choose_device(device, precision)
-        self.batch_limit = CPU_BATCH if self.device.type == "cpu" else None
+        self.batch_limit = CPU_BATCH if self.device == "cpu" else None
         self.calibration: str | None = None
-        if precision in ("bf16", "int8"):
-            card, module = on_whole_pixels(card, module)
         self._network: Network
         if self.runtime == "openvino":
-            self._network = OpenVinoNetwork(card, module, precision)
+            self._network = OpenVinoNetwork(card, network, precision)
         else:
-            self._network = EagerNetwork(
-                card,
-                module,
-                self.device,
-                precision,
-                compiled=self.runtime == "compile",
+            compiled = self.runtime == "compile"
+            self._network = _by_torch(
+                card, built(network), self.device, precision, compiled=compiled
             )
 
     def identity(self) -> dict[str, Any]:
@@ -171,12 +152,12 @@ class Encoder:
         Raises:
             EncoderError, DataError: As `embed`.
         """
-        if self.device.type == "cpu" or not isinstance(self._network, EagerNetwork):
+        if self.device == "cpu":
             yield from map(self.embed, batches)
             return
         waiting: Callable[[], npt.NDArray[np.float32]] | None = None
         for batch in batches:
-            coming = self._start(self._network, batch)
+            coming = self._start(self._network, batch)  # type: ignore[arg-type] # PyTorch's, on a GPU
             if waiting is not None:
                 yield waiting()
             waiting = coming
@@ -184,7 +165,7 @@ class Encoder:
             yield waiting()
 
     def _start(
-        self, network: EagerNetwork, patches: npt.NDArray[np.uint8]
+        self, network: "EagerNetwork", patches: npt.NDArray[np.uint8]
     ) -> Callable[[], npt.NDArray[np.float32]]:
         """Begin a batch; where it does not fit in memory, encode it piece by piece."""
         if self.batch_limit is None or len(patches) <= self.batch_limit:
@@ -225,7 +206,9 @@ class Encoder:
             )
 
     def _halve(self, size: int) -> None:
-        if self.device.type == "cuda":
+        if self.device == "cuda":
+            import torch
+
             torch.cuda.empty_cache()
         if size == 1:
             raise EncoderError(
@@ -245,75 +228,26 @@ class Encoder:
             )
 
 
-def choose_device(
-    device: Device = "auto", precision: Precision = "fp32"
-) -> torch.device:
-    """Return the device to run on.
+def _by_torch(
+    card: Card,
+    module: "nn.Module",
+    device: str,
+    precision: Precision,
+    *,
+    compiled: bool,
+) -> "EagerNetwork":
+    import torch
 
-    Raises:
-        OptionError: The name is unknown, there is no GPU, or fp16 is asked of a CPU.
-    """
-    for value, known in ((device, get_args(Device)), (precision, get_args(Precision))):
-        if value not in known:
-            raise OptionError(f"{value!r} is unknown: choose from {', '.join(known)}")
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
-        raise OptionError(
-            "device=cuda: torch finds no GPU: use --device cpu, or install a CUDA "
-            "build of torch and check nvidia-smi"
-        )
-    chosen = "cuda" if device != "cpu" and has_gpu else "cpu"
-    if chosen == "cuda" and precision == "int8":
-        raise OptionError("precision=int8: runs on a CPU only: use --device cpu")
-    if chosen == "cpu" and precision == "fp16":
-        raise OptionError(
-            "precision=fp16: needs a GPU: use --precision bf16 or fp32 on a CPU"
-        )
-    return torch.device(chosen)
+    from coverslip.prepare.encoders.eager import EagerNetwork
+    from coverslip.prepare.encoders.whole_pixels import on_whole_pixels
 
-
-def choose_runtime(
-    runtime: Runtime = "auto", device: Device = "auto", precision: Precision = "fp32"
-) -> Literal["torch", "compile", "openvino"]:
-    """Return what runs a network.
-
-    Raises:
-        OptionError: The name is unknown, or the device or the precision is not one of
-            that runtime; or as `choose_device`.
-        MissingExtraError: OpenVINO is needed and not installed.
-    """
-    if runtime not in get_args(Runtime):
-        known = ", ".join(get_args(Runtime))
-        raise OptionError(f"{runtime!r} is unknown: choose from {known}")
-    on_cpu = choose_device(device, precision).type == "cpu"
-    if precision == "int8" and runtime in {"torch", "compile"}:
-        raise OptionError("precision=int8: needs OpenVINO: use --runtime openvino")
-    if runtime == "openvino" and not on_cpu:
-        raise OptionError("runtime=openvino: runs on a CPU only: use --device cpu")
-    if runtime == "openvino" or precision == "int8":
-        require("openvino")
-        return "openvino"
-    if runtime == "auto":
-        return "openvino" if on_cpu and available() else "torch"
-    return runtime
-
-
-def fold_batch_norm(module: nn.Module) -> nn.Module:
-    """Fold each batch norm into the convolution declared just before it, in place.
-
-    For networks in evaluation whose parts are declared in the order they run. The
-    features are the same to rounding, and come in about two thirds of the time.
-    """
-    module.eval()
-    for parent in list(module.modules()):
-        for (conv_name, conv), (norm_name, norm) in pairwise(parent.named_children()):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                setattr(parent, conv_name, fuse_conv_bn_eval(conv, norm))
-                setattr(parent, norm_name, nn.Identity())
-    return module
+    if precision in WHOLE:
+        card, module = on_whole_pixels(card, module)
+    where = torch.device(device)
+    return EagerNetwork(card, module, where, precision, compiled=compiled)
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or any(
+    return type(error).__name__ == "OutOfMemoryError" or any(
         sign in str(error) for sign in _OUT_OF_MEMORY
     )

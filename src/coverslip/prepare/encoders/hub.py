@@ -8,6 +8,7 @@ mean there. (No torch here.)
 import hashlib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,23 @@ def _parts(index: Path) -> tuple[Path, ...]:
                 f"{file}: missing, and {index.name} names it: fetch the folder again"
             )
     return files
+
+
+def loaded_card(card: Card, files: Sequence[Path], weights: Path | None) -> Card:
+    """Return the card of weights that are found: their hash, and where they are from.
+
+    Args:
+        card: As it is without weights.
+        files: The weights.
+        weights: What the user gave; None for the encoder's own.
+
+    Raises:
+        EncoderError: A file cannot be read.
+    """
+    card = replace(card, weights_hash=weights_digest(files))
+    if weights is None:
+        return card
+    return replace(card, source=weights.name, licence="that of the given file")
 
 
 def weights_digest(files: Sequence[Path]) -> str:

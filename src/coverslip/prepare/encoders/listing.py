@@ -1,6 +1,5 @@
 """What encoders there are, and what of each is on this machine (no torch here)."""
 
-import os
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
@@ -10,6 +9,7 @@ from coverslip.errors import EncoderError
 from coverslip.prepare.encoders.card import Card
 from coverslip.prepare.encoders.hub import cached, offline
 from coverslip.prepare.encoders.plugins import offered, package_of, plugin
+from coverslip.prepare.encoders.published import place_of
 from coverslip.prepare.encoders.registry import ENCODERS
 
 _EXTRAS = {
@@ -71,15 +71,8 @@ def _weights_here(card: Card) -> Path | str | None:
         return cached(card)
     if card.extra:
         return "inside the package"
-    path = torch_checkpoints() / card.source.rpartition("/")[2]
+    path = place_of(card.source)
     return path if path.is_file() else None
-
-
-def torch_checkpoints() -> Path:
-    """Return the folder in which torch keeps downloaded weights, without loading it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
-    home = Path(os.environ.get("TORCH_HOME") or cache / "torch")
-    return home.expanduser() / "hub" / "checkpoints"
 
 
 def _how_to_get(card: Card) -> str:

@@ -1,30 +1,31 @@
 """A network run by OpenVINO on a CPU (an extra): twice PyTorch's speed, or ten times.
 
 The network is traced once from PyTorch, takes 8-bit pixels and normalises them itself.
-In fp32 its features are PyTorch's to 1e-6 relative. Traced and quantised networks are
-kept beside torch.hub's weights, because making them takes longer than a small slide.
+In fp32 its features are PyTorch's to 1e-6 relative. PyTorch is loaded to trace, and not
+where that has been done before.
 """
 
 import hashlib
 import logging
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from functools import cached_property
 from importlib.metadata import version
-from importlib.util import find_spec
 from io import StringIO
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
+from PIL import Image
 
-from coverslip.errors import EncoderError, MissingExtraError, OptionError
+from coverslip.errors import EncoderError, OptionError
 from coverslip.prepare.encoders.card import Card
-from coverslip.prepare.encoders.pixels import cropped, middle
+from coverslip.prepare.encoders.devices import require, threads
+from coverslip.prepare.encoders.kept import Kept, Unbuilt, built, keep, kept_at
+
+if TYPE_CHECKING:
+    from torch import nn
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
 """OpenVINO's name of each precision; of int8 it is that of what stays unquantised."""
@@ -38,6 +39,9 @@ GLASS = 255, 243, 229, 210
 Where nothing is on the glass, features take values that no tissue gives them, and
 ranges without them clip those."""
 
+WHOLE = frozenset({"bf16", "int8"})
+"""Precisions in which pixels are whole numbers (see `whole_pixels`)."""
+
 CALIBRATED_AT_ONCE = 8
 """Patches that the network is given together while ranges are looked for."""
 
@@ -47,19 +51,25 @@ class OpenVinoNetwork:
 
     Args:
         card: Says what the pixels become.
-        module: Maps float images (B, 3, input_size, input_size) to (B, dim).
+        network: Maps float images (B, 3, input_size, input_size) to (B, dim).
         precision: "fp32", "bf16", or "int8", which has to be calibrated first.
 
     Raises:
+        EncoderError: OpenVINO makes another network of it, or its weights are others.
         MissingExtraError: OpenVINO is not installed.
     """
 
-    def __init__(self, card: Card, module: nn.Module, precision: str = "fp32") -> None:
+    def __init__(
+        self, card: Card, network: "nn.Module | Unbuilt", precision: str = "fp32"
+    ) -> None:
         require("openvino")
         self.card, self.precision = card, precision
-        self._path = _kept_at(card, module)
-        self._model = _kept(self._path, lambda: _trace(card, module))
-        self._compiled = None if precision == "int8" else self._compile(self._model)
+        whole = precision in WHOLE
+        self._traced = keep(
+            kept_at(card, network, whole=whole),
+            lambda: _trace(card, built(network), whole=whole),
+        )
+        self._runs: Kept | None = None if precision == "int8" else self._traced
 
     def calibrate(self, patches: npt.NDArray[np.uint8]) -> None:
         """Choose the ranges of int8 on some patches; the last call counts.
@@ -79,8 +89,10 @@ class OpenVinoNetwork:
         require("nncf")
         made = f"{RECIPE}, NNCF {version('nncf')}, {self.card.unquantised}"
         digest = hashlib.sha256(np.ascontiguousarray(patches).tobytes() + made.encode())
-        path = self._path.with_stem(f"{self._path.stem}-int8-{digest.hexdigest()[:16]}")
-        self._compiled = self._compile(_kept(path, lambda: self._quantise(patches)))
+        traced = self._traced.path
+        path = traced.with_stem(f"{traced.stem}-int8-{digest.hexdigest()[:16]}")
+        self._runs = keep(path, lambda: self._quantise(patches))
+        self.__dict__.pop("_compiled", None)
 
     def _quantise(self, patches: npt.NDArray[np.uint8]) -> Any:  # noqa: ANN401 - OpenVINO's model
         with _quiet():
@@ -96,11 +108,12 @@ class OpenVinoNetwork:
                 self._pixels(seen[start : start + CALIBRATED_AT_ONCE])
                 for start in range(0, len(seen), CALIBRATED_AT_ONCE)
             ]
+            model = self._traced.read()
             alone = [f"__module.{name}" for name in self.card.unquantised]
-            names = (node.get_friendly_name() for node in self._model.get_ops())
+            names = (node.get_friendly_name() for node in model.get_ops())
             kept = [name for name in names if name.startswith(tuple(alone))]
             return nncf.quantize(
-                self._model.clone(),
+                model,
                 nncf.Dataset(images),
                 subset_size=len(images),
                 ignored_scope=nncf.IgnoredScope(names=kept, validate=False),
@@ -112,97 +125,54 @@ class OpenVinoNetwork:
 
     def __call__(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Map patches (B, H, W, 3) to features (B, dim)."""
-        if self._compiled is None:
-            raise OptionError(
-                f"{self.card.name}: int8 has to be calibrated on some patches first"
-            )
         features: npt.NDArray[np.float32] = self._compiled(self._pixels(patches))[0]
         return features
 
     def _pixels(self, patches: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Resize and crop as the card says: (B, input_size, input_size, 3)."""
-        crop, (height, width) = self.card.input_size, patches.shape[1:3]
-        if min(height, width) == self.card.resize:
-            top, left = middle(height, crop), middle(width, crop)
-            centre = patches[:, top : top + crop, left : left + crop]
-            return np.ascontiguousarray(centre)
-        pixels = cropped(torch.tensor(np.ascontiguousarray(patches)), self.card)
-        return pixels.permute(0, 2, 3, 1).contiguous().to(torch.uint8).numpy()
+        if min(patches.shape[1:3]) != self.card.resize:
+            patches = _resized(patches, self.card)
+        rows, columns = (self.card.centre(side) for side in patches.shape[1:3])
+        return np.ascontiguousarray(patches[:, rows, columns])
 
-    def _compile(self, model: Any) -> Any:  # noqa: ANN401 - OpenVINO has no types
+    @cached_property
+    def _compiled(self) -> Any:  # noqa: ANN401 - OpenVINO has no types
+        """The network, ready to run: what is asked for with the first patch."""
+        if self._runs is None:
+            raise OptionError(
+                f"{self.card.name}: int8 has to be calibrated on some patches first"
+            )
         import openvino
 
         how = {
             "INFERENCE_PRECISION_HINT": HINTS[self.precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": threads(),
             "NUM_STREAMS": 1,
         }
-        return openvino.Core().compile_model(model, "CPU", how)
+        return openvino.Core().compile_model(self._runs.read(), "CPU", how)
 
 
-def available() -> bool:
-    """Say whether OpenVINO is installed."""
-    return find_spec("openvino") is not None
-
-
-def require(package: str) -> None:
-    """Refuse to go on without a package of the extra.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    if find_spec(package) is None:
-        raise MissingExtraError(
-            f"{package} is not installed: pip install 'coverslip[openvino]', or use "
-            "--runtime torch and --precision fp32 or bf16"
-        )
-
-
-def _kept(path: Path, make: Callable[[], Any]) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """Return the network that is kept in a file, made now where there is none."""
-    import openvino
-
-    if path.is_file():
-        return openvino.Core().read_model(path)
-    model = make()
-    with suppress(OSError):  # a folder that cannot be written: made again next time
-        _keep(model, path)
-    return model
-
-
-def _keep(model: Any, path: Path) -> None:  # noqa: ANN401 - OpenVINO's model
-    import openvino
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=path.parent) as folder:
-        fresh = Path(folder) / path.name
-        openvino.serialize(model, fresh)
-        for suffix in (".bin", ".xml"):  # what is looked for comes last
-            fresh.with_suffix(suffix).replace(path.with_suffix(suffix))
-
-
-def _kept_at(card: Card, module: nn.Module) -> Path:
-    """Return where a network is kept: another for other weights or another structure."""
-    facts = (
-        card.name,
-        card.input_size,
-        card.mean,
-        card.std,
-        version("openvino"),
-        repr(module),
+def _resized(patches: npt.NDArray[np.uint8], card: Card) -> npt.NDArray[np.uint8]:
+    """Resize patches (B, H, W, 3) so that the shorter side is what a card asks for."""
+    height, width = patches.shape[1:3]
+    scale = card.resize / min(height, width)
+    size = round(width * scale), round(height * scale)
+    how = Image.Resampling[card.interpolation.upper()]
+    return np.stack(
+        [np.asarray(Image.fromarray(patch).resize(size, how)) for patch in patches]
     )
-    weights = hashlib.sha256(repr(facts).encode())
-    for name, value in module.state_dict().items():
-        weights.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    digest = weights.hexdigest()[:16]
-    return Path(torch.hub.get_dir()) / "coverslip" / f"{card.name}-{digest}.xml"
 
 
-def _trace(card: Card, module: nn.Module) -> Any:  # noqa: ANN401 - OpenVINO's model
+def _trace(card: Card, module: "nn.Module", *, whole: bool) -> Any:  # noqa: ANN401 - OpenVINO's model
     import openvino
+    import torch
     from openvino import Layout, Type
     from openvino.preprocess import PrePostProcessor
 
+    from coverslip.prepare.encoders.whole_pixels import on_whole_pixels
+
+    if whole:
+        card, module = on_whole_pixels(card, module)
     side = card.input_size
     with _quiet():
         model = openvino.convert_model(
@@ -220,13 +190,14 @@ def _trace(card: Card, module: nn.Module) -> Any:  # noqa: ANN401 - OpenVINO's m
     return traced
 
 
-def _check_traced(card: Card, module: nn.Module, traced: Any) -> None:  # noqa: ANN401 - OpenVINO's model
+def _check_traced(card: Card, module: "nn.Module", traced: Any) -> None:  # noqa: ANN401 - OpenVINO's model
     """Refuse a copy that is not the network, such as one that learnt the batch by heart.
 
     Raises:
         EncoderError: On three patches of noise it gives other features.
     """
     import openvino
+    import torch
 
     pixels = np.random.default_rng(0).integers(
         0, 256, (3, card.input_size, card.input_size, 3), np.uint8

@@ -33,15 +33,8 @@ def cropped(pixels: Tensor, card: Card) -> Tensor:
     """
     if min(pixels.shape[1:3]) != card.resize:
         pixels = _resized(pixels, card.resize, card.interpolation)
-    crop = card.input_size
-    top, left = (middle(side, crop) for side in pixels.shape[1:3])
-    centre = pixels[:, top : top + crop, left : left + crop]
-    return centre.permute(0, 3, 1, 2).float()
-
-
-def middle(side: int, crop: int) -> int:
-    """Return where a centre crop begins: of two middles torchvision's."""
-    return round((side - crop) / 2)
+    rows, columns = (card.centre(side) for side in pixels.shape[1:3])
+    return pixels[:, rows, columns].permute(0, 3, 1, 2).float()
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator] # torch's; NumPy is not compiled

@@ -1,6 +1,7 @@
-"""Encoders by name; nothing of torch is imported until one is loaded."""
+"""Encoders by name; nothing of torch is imported until a network has to be built."""
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -8,30 +9,81 @@ from typing import TYPE_CHECKING
 
 from coverslip.errors import CoverslipError, EncoderError, OptionError
 from coverslip.prepare.encoders.card import EFFICIENTNET_LITE0, HUB, RESNET50, Card
+from coverslip.prepare.encoders.devices import choose_runtime
+from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.encoders.foundation import RECIPES, Recipe
+from coverslip.prepare.encoders.hub import cached, find_weights, loaded_card, offline
+from coverslip.prepare.encoders.kept import Unbuilt
 from coverslip.prepare.encoders.plugins import Loader, check_loaded, offered, plugin
+from coverslip.prepare.encoders.published import (
+    imagenet_resnet50,
+    packaged_lite0,
+    place_of,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from coverslip.prepare.encoders.encoder import Device, Encoder, Precision, Runtime
+    from coverslip.prepare.encoders.devices import Device, Precision, Runtime
 
 GENERIC = ("timm:", HUB)
 """How names begin that stand for any network of timm."""
 
 
-def _from_recipe(recipe: Recipe, weights: Path | None, /) -> "tuple[Card, nn.Module]":
+@dataclass(frozen=True)
+class Own:
+    """How one of our encoders is loaded, in two steps: the second is often spared.
+
+    Attributes:
+        find: Returns its weights' files: those at the path that the user gave, or,
+            given None, the published ones, which may be downloaded.
+        build: Makes the network of them.
+    """
+
+    find: Callable[[Path | None], Sequence[Path]]
+    build: "Callable[[Sequence[Path]], nn.Module]"
+
+
+def _given_or(published: Callable[[], Path], weights: Path | None) -> Sequence[Path]:
+    return (weights or published(),)
+
+
+def _built_by(module: str, files: Sequence[Path]) -> "nn.Module":
+    network: nn.Module = import_module(module).build(files)
+    return network
+
+
+def _ours(published: Callable[[], Path], module: str) -> Own:
+    name = f"coverslip.prepare.encoders.{module}"
+    return Own(partial(_given_or, published), partial(_built_by, name))
+
+
+def _at_the_hub(card: Card, weights: Path | None) -> Sequence[Path]:
+    if weights is None and cached(card) is None:  # nobody downloads gigabytes in vain
+        from coverslip.prepare.encoders.building import require_timm
+
+        require_timm(card.name)
+    return find_weights(card, weights)
+
+
+def _from_recipe(recipe: Recipe, files: Sequence[Path]) -> "nn.Module":
     from coverslip.prepare.encoders import building
 
-    return building.load(recipe, weights)
+    return building.loaded(recipe, files)
 
 
-ENCODERS: dict[str, tuple[Card, Loader | str]] = {
-    RESNET50.name: (RESNET50, "coverslip.prepare.encoders.resnet"),
-    EFFICIENTNET_LITE0.name: (EFFICIENTNET_LITE0, "coverslip.prepare.encoders.lite"),
-    **{r.card.name: (r.card, partial(_from_recipe, r)) for r in RECIPES},
+ENCODERS: dict[str, tuple[Card, Own | Loader]] = {
+    RESNET50.name: (RESNET50, _ours(imagenet_resnet50, "resnet")),
+    EFFICIENTNET_LITE0.name: (EFFICIENTNET_LITE0, _ours(packaged_lite0, "lite")),
+    **{
+        recipe.card.name: (
+            recipe.card,
+            Own(partial(_at_the_hub, recipe.card), partial(_from_recipe, recipe)),
+        )
+        for recipe in RECIPES
+    },
 }
-"""Ours: card, and what loads it, or the module whose `load(weights)` does."""
+"""Ours: card, and what loads it."""
 
 
 def encoder_names() -> tuple[str, ...]:
@@ -79,17 +131,21 @@ def load_encoder(
         MissingExtraError: The encoder needs an extra that is not installed.
         OptionError: The device, precision, resize or crop is not possible.
     """
-    known, loader = _find(name, weights)
+    known, source = _find(name, weights)
     asked = _resized(known, resize, crop)
-    from coverslip.prepare.encoders.encoder import Encoder, choose_runtime
-
     # wrong options are told before any download
     chosen = choose_runtime(runtime, device, precision)
     if precision == "int8" and not known.int8:
         raise OptionError(
             f"precision=int8: nobody has looked what it does to {name}: use bf16 or fp32"
         )
-    loaded, network = loader(weights)
+    network: nn.Module | Unbuilt
+    if isinstance(source, Own):
+        files = source.find(weights)
+        loaded = loaded_card(known, files, weights)
+        network = Unbuilt(partial(source.build, files))
+    else:
+        loaded, network = source(weights)
     if name not in ENCODERS and not name.startswith(GENERIC):
         check_loaded(name, loaded, network)
     loaded = _resized(loaded, asked.resize, asked.input_size)
@@ -140,15 +196,10 @@ def to_download(name: str, weights: Path | None = None) -> str | None:
     if weights is not None:
         return None
     if known.repository:
-        from coverslip.prepare.encoders.hub import cached, offline
-
         return None if offline() or cached(known) is not None else known.page
-    module = ENCODERS.get(name, (known, None))[1]
-    if not isinstance(module, str):
+    if name != RESNET50.name or place_of(known.source).is_file():
         return None
-    ask = getattr(import_module(module), "to_download", None)
-    url: str | None = None if ask is None else ask()
-    return url
+    return known.source
 
 
 def _resized(card: Card, resize: int | None, crop: int | None) -> Card:
@@ -159,13 +210,10 @@ def _resized(card: Card, resize: int | None, crop: int | None) -> Card:
     )
 
 
-def _find(name: str, weights: Path | None) -> tuple[Card, Loader]:
+def _find(name: str, weights: Path | None) -> tuple[Card, Own | Loader]:
     """Return an encoder's card and what loads it."""
     if name in ENCODERS:
-        known, loader = ENCODERS[name]
-        return known, partial(_from_module, loader) if isinstance(
-            loader, str
-        ) else loader
+        return ENCODERS[name]
     if name.startswith(GENERIC):
         from coverslip.prepare.encoders import anytimm
 
@@ -176,8 +224,3 @@ def _find(name: str, weights: Path | None) -> tuple[Card, Loader]:
         f"{name}: no such encoder: choose from {', '.join(encoder_names())}, or "
         "timm:NAME or hf-hub:ORG/NAME for any network of timm"
     )
-
-
-def _from_module(module: str, weights: Path | None, /) -> "tuple[Card, nn.Module]":
-    loaded: tuple[Card, nn.Module] = import_module(module).load(weights)
-    return loaded

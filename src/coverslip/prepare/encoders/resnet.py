@@ -5,7 +5,7 @@ first block are about: the paper's has the stride on its first 1x1 convolution, 
 torchvision's ("v1.5") on the 3x3. The weights fit both and mean something in one only.
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,20 +14,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from coverslip.errors import EncoderError
-from coverslip.prepare.encoders.card import RESNET50, Card
-from coverslip.prepare.encoders.encoder import fold_batch_norm
-from coverslip.prepare.encoders.hub import file_hash
-from coverslip.prepare.encoders.weights import (
-    fetch,
-    load_exactly,
-    place_of,
-    read_state,
-)
+from coverslip.prepare.encoders.folding import fold_batch_norm
+from coverslip.prepare.encoders.published import imagenet_resnet50
+from coverslip.prepare.encoders.weights import load_exactly, read_state
 
 StrideOn = Literal["3x3", "1x1"]
-
-IMAGENET_HASH_PREFIX = "0676ba61"
-"""How the SHA-256 of torchvision's IMAGENET1K_V1 file begins."""
 
 
 class Bottleneck(nn.Module):
@@ -140,33 +131,21 @@ def resnet50_trunk(
     """
     if weights is None:
         return ResNetTrunk(stride_on or "3x3", seed=seed)
-    path = _imagenet_file() if weights == "imagenet" else Path(weights)
+    path = imagenet_resnet50() if weights == "imagenet" else Path(weights)
     state, metadata = read_state(path)
     trunk = ResNetTrunk(stride_on or _layout(path, metadata))
     load_exactly(trunk, state, path, ignored=("layer4.", "fc."))
     return trunk
 
 
-def load(weights: Path | None = None) -> tuple[Card, nn.Module]:
-    """Load the trunk for the registry, batch norm folded; None means "imagenet".
+def build(files: Sequence[Path]) -> nn.Module:
+    """Make the trunk of a weights file for the registry, batch norm folded.
 
     Raises:
         EncoderError: As `resnet50_trunk`.
     """
-    path = weights or _imagenet_file()
-    card = replace(RESNET50, weights_hash=file_hash(path))
-    if weights is not None:
-        card = replace(card, source=path.name, licence="that of the given file")
-    return card, fold_batch_norm(resnet50_trunk(path))
-
-
-def to_download() -> str | None:
-    """Return the URL of the published weights where they are not on this machine yet."""
-    return None if place_of(RESNET50.source).is_file() else RESNET50.source
-
-
-def _imagenet_file() -> Path:
-    return fetch(RESNET50.source, IMAGENET_HASH_PREFIX)
+    (path,) = files
+    return fold_batch_norm(resnet50_trunk(path))
 
 
 def _layout(path: Path, metadata: dict[str, str]) -> StrideOn:

@@ -1,7 +1,6 @@
-"""Weights files: fetched once, hashed, read without running code, matched by key."""
+"""Weights files: read without running code, matched by key."""
 
 import pickle
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from coverslip.errors import EncoderError
-from coverslip.prepare.encoders.hub import file_hash
-from coverslip.store import writing
 
 State = dict[str, Tensor]
 
-_CHUNK = 1 << 20
 _UNREADABLE = (
     SafetensorError,
     pickle.UnpicklingError,
@@ -134,69 +130,3 @@ def _counts(key: str) -> bool:
 def _some(keys: Sequence[str]) -> str:
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return ", ".join(keys[:3]) + more
-
-
-def fetch(url: str, hash_prefix: str) -> Path:
-    """Return the local copy of published weights, downloading them once.
-
-    They are kept where torch.hub keeps its own (`$TORCH_HOME`), so that a file which
-    torchvision has downloaded is found.
-
-    Args:
-        url: Where the file is published.
-        hash_prefix: How its SHA-256 begins.
-
-    Raises:
-        EncoderError: No connection, or the file is not the published one.
-    """
-    path = place_of(url)
-    if not path.is_file():
-        _download(url, path, hash_prefix)
-    _check_hash(path, url, hash_prefix)
-    return path
-
-
-def place_of(url: str) -> Path:
-    """Return where published weights are kept once they were downloaded."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-
-
-def check_reachable(url: str) -> None:
-    """Refuse weights that cannot be downloaded from here; nothing is downloaded.
-
-    Raises:
-        EncoderError: No connection.
-    """
-    request = urllib.request.Request(url, method="HEAD")
-    try:
-        with urllib.request.urlopen(request, timeout=10):
-            return
-    except OSError as error:
-        raise _not_downloaded(url, error) from None
-
-
-def _not_downloaded(url: str, error: OSError) -> EncoderError:
-    return EncoderError(
-        f"{url}: cannot be downloaded ({error}): download it on a machine with "
-        "internet access and pass the file with --weights FILE"
-    )
-
-
-def _download(url: str, path: Path, hash_prefix: str) -> None:
-    try:
-        with urllib.request.urlopen(url, timeout=30) as reply, writing(path) as part:
-            with part.open("wb") as file:
-                while chunk := reply.read(_CHUNK):
-                    file.write(chunk)
-            _check_hash(part, url, hash_prefix)
-    except OSError as error:
-        raise _not_downloaded(url, error) from None
-
-
-def _check_hash(path: Path, url: str, hash_prefix: str) -> None:
-    found = file_hash(path)
-    if not found.startswith(hash_prefix):
-        raise EncoderError(
-            f"{path}: its SHA-256 begins {found[:8]}, not {hash_prefix}: delete it and "
-            f"download {url} again"
-        )

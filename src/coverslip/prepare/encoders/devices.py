@@ -1,0 +1,135 @@
+"""Where a network runs, in which arithmetic and on how many threads (no torch here).
+
+PyTorch is asked only where there may be a GPU: to load it takes longer than all else
+before the first patch.
+"""
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, get_args
+
+from coverslip.errors import MissingExtraError, OptionError
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
+Runtime = Literal["auto", "torch", "compile", "openvino"]
+
+_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""What Linux shows where CUDA (also inside Windows) or ROCm might find a GPU."""
+
+
+def choose_device(
+    device: Device = "auto", precision: Precision = "fp32"
+) -> Literal["cpu", "cuda"]:
+    """Return the device to run on.
+
+    Raises:
+        OptionError: The name is unknown, there is no GPU, or fp16 is asked of a CPU.
+    """
+    for value, known in ((device, get_args(Device)), (precision, get_args(Precision))):
+        if value not in known:
+            raise OptionError(f"{value!r} is unknown: choose from {', '.join(known)}")
+    has_gpu = device != "cpu" and _has_gpu()
+    if device == "cuda" and not has_gpu:
+        raise OptionError(
+            "device=cuda: torch finds no GPU: use --device cpu, or install a CUDA "
+            "build of torch and check nvidia-smi"
+        )
+    if has_gpu and precision == "int8":
+        raise OptionError("precision=int8: runs on a CPU only: use --device cpu")
+    if not has_gpu and precision == "fp16":
+        raise OptionError(
+            "precision=fp16: needs a GPU: use --precision bf16 or fp32 on a CPU"
+        )
+    return "cuda" if has_gpu else "cpu"
+
+
+def choose_runtime(
+    runtime: Runtime = "auto", device: Device = "auto", precision: Precision = "fp32"
+) -> Literal["torch", "compile", "openvino"]:
+    """Return what runs a network.
+
+    Raises:
+        OptionError: The name is unknown, or the device or the precision is not one of
+            that runtime; or as `choose_device`.
+        MissingExtraError: OpenVINO is needed and not installed.
+    """
+    if runtime not in get_args(Runtime):
+        known = ", ".join(get_args(Runtime))
+        raise OptionError(f"{runtime!r} is unknown: choose from {known}")
+    on_cpu = choose_device(device, precision) == "cpu"
+    if precision == "int8" and runtime in {"torch", "compile"}:
+        raise OptionError("precision=int8: needs OpenVINO: use --runtime openvino")
+    if runtime == "openvino" and not on_cpu:
+        raise OptionError("runtime=openvino: runs on a CPU only: use --device cpu")
+    if runtime == "openvino" or precision == "int8":
+        require("openvino")
+        return "openvino"
+    if runtime == "auto":
+        return "openvino" if on_cpu and find_spec("openvino") is not None else "torch"
+    return runtime
+
+
+def require(package: str) -> None:
+    """Refuse to go on without a package of the extra `openvino`.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    if find_spec(package) is None:
+        raise MissingExtraError(
+            f"{package} is not installed: pip install 'coverslip[openvino]', or use "
+            "--runtime torch and --precision fp32 or bf16"
+        )
+
+
+def threads() -> int:
+    """Return how many threads a network has on this machine's CPU: as many as PyTorch's.
+
+    Where PyTorch is not loaded that is the physical cores that this process may use, or
+    OMP_NUM_THREADS if it is less.
+    """
+    if "torch" in sys.modules:
+        import torch
+
+        return torch.get_num_threads()
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    cores = _physical_cores()
+    return min(int(given), cores) if given.isdecimal() and int(given) else cores
+
+
+def _physical_cores() -> int:
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    mine = os.sched_getaffinity(0)
+    root = Path("/sys/devices/system/cpu")
+    try:
+        cores = {
+            (root / f"cpu{number}/topology/thread_siblings_list").read_text()
+            for number in mine
+        }
+    except OSError:
+        return len(mine)
+    return len(cores)
+
+
+def _has_gpu() -> bool:
+    if "torch" not in sys.modules and not _may_have_gpu():
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _may_have_gpu() -> bool:
+    """Say whether PyTorch should be asked for a GPU at all."""
+    if not sys.platform.startswith("linux"):
+        return True
+    try:
+        for_cpu_only = version("torch").endswith("+cpu")
+    except PackageNotFoundError:
+        for_cpu_only = False
+    return not for_cpu_only and any(Path(path).exists() for path in _GPU_DRIVERS)

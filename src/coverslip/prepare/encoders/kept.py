@@ -1,0 +1,123 @@
+"""Networks that OpenVINO has traced or quantised, kept on disk (no torch here).
+
+Making one takes longer than a small slide. They lie beside torch.hub's weights, named
+by all that they were made of; where there is one, the network itself is never built,
+and PyTorch never loaded.
+"""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from coverslip.prepare.encoders.card import Card
+from coverslip.prepare.encoders.published import torch_hub
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_MAKERS = ("openvino", "torch", "timm")
+"""Packages that decide what a kept network is, as far as they are installed."""
+
+
+@dataclass(frozen=True)
+class Unbuilt:
+    """A network of ours whose weights are found and hashed, and no more.
+
+    Attributes:
+        build: Makes it of them.
+    """
+
+    build: "Callable[[], nn.Module]"
+
+
+def built(network: "nn.Module | Unbuilt") -> "nn.Module":
+    """Return a network, built now if it is not.
+
+    Raises:
+        EncoderError: Its weights are not of this network.
+    """
+    return network.build() if isinstance(network, Unbuilt) else network
+
+
+def kept_at(card: Card, network: "nn.Module | Unbuilt", **made: object) -> Path:
+    """Return where a network is kept: another for other weights or another structure.
+
+    Of a network that is not built the hash of its weights' file stands for the weights,
+    and our own code for the structure.
+
+    Args:
+        card: Its facts.
+        network: What is traced.
+        made: What else decides what is kept.
+    """
+    facts = card.name, card.input_size, card.mean, card.std, _versions(), made
+    digest = hashlib.sha256(repr(facts).encode())
+    if isinstance(network, Unbuilt):
+        digest.update(f"{card.weights_hash} {_code()}".encode())
+    else:
+        digest.update(repr(network).encode())
+        for name, value in network.state_dict().items():
+            digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    name = f"{card.name}-{digest.hexdigest()[:16]}.xml"
+    return torch_hub() / "coverslip" / name
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A network of OpenVINO's.
+
+    Attributes:
+        path: Where it lies.
+        model: It, where it could not be kept; it is made again next time then.
+    """
+
+    path: Path
+    model: Any = None
+
+    def read(self) -> Any:  # noqa: ANN401 - OpenVINO's model
+        """Return it."""
+        import openvino
+
+        return self.model or openvino.Core().read_model(self.path)
+
+
+def keep(path: Path, make: Callable[[], Any]) -> Kept:
+    """Have a network in a file, made now where there is none."""
+    if path.is_file():
+        return Kept(path)
+    import openvino
+
+    model = make()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=path.parent) as folder:
+            fresh = Path(folder) / path.name
+            openvino.serialize(model, fresh)
+            for suffix in (".bin", ".xml"):  # what is looked for comes last
+                fresh.with_suffix(suffix).replace(path.with_suffix(suffix))
+    except OSError:
+        return Kept(path, model)
+    return Kept(path)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _MAKERS:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+@cache
+def _code() -> str:
+    """Return a digest of the files that say what our networks are."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
