@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -10,12 +11,27 @@ from pathlib import Path
 
 from coverslip import store
 from coverslip.errors import DataError
+from coverslip.prepare.encoders.devices import cpu_flags
 from coverslip.version import __version__
 
 PROJECT = Path(__file__).resolve().parents[2]
 
 RESULTS = PROJECT / "benchmarks" / "results"
 """Where results are kept."""
+
+
+DECISIVE = frozenset(
+    {
+        "avx2",
+        "avx512f",
+        "avx512_bf16",
+        "avx512_vnni",
+        "avx_vnni",
+        "amx_bf16",
+        "amx_int8",
+    }
+)
+"""Instruction sets that are told of a machine."""
 
 
 def data_folder() -> Path:
@@ -45,15 +61,27 @@ def circumstances() -> store.Facts:
             "python": platform.python_version(),
             **{name: version(name) for name in ("torch", "numpy", "scikit-learn")},
         },
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs",
+        "machine": machine(),
     }
+
+
+def machine() -> str:
+    """Return what computes here, and which instructions of it decide how fast."""
+    told = f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs"
+    cpuinfo = Path("/proc/cpuinfo")
+    named = cpuinfo.exists() and re.search(
+        r"^model name\s*:\s*(.+)$", cpuinfo.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    return ", ".join(
+        [told, *([named[1]] if named else []), *sorted(DECISIVE & cpu_flags())]
+    )
 
 
 def commit_of(checkout: Path) -> str | None:
     """Return the commit checked out, with `-dirty` where a file differs from it.
 
-    Results do not count: the parts of one run each write theirs. None where git knows
-    of no commit.
+    Results and pages do not count: the parts of one run each write theirs. None where
+    git knows of no commit.
     """
 
     def git(*words: str) -> str:
@@ -62,8 +90,8 @@ def commit_of(checkout: Path) -> str | None:
         ).stdout.strip()
 
     commit = git("describe", "--always", "--abbrev=12")
-    others = f":!{RESULTS.relative_to(PROJECT).as_posix()}"
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", others)
+    written = f":!{RESULTS.relative_to(PROJECT).as_posix()}", ":!docs", ":!README.md"
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
     return f"{commit}-dirty" if commit and changed else commit or None
 
 

@@ -1,12 +1,13 @@
 """`make bench-speed`: the stages on a CPU, their JSON, and the tables made from it.
 
     python -m benchmarks.speed [--only STAGE] [--clam DIR] [--trident DIR]
-        [--peer-python PY] [--dtfd DIR] [--weights FILE]
+        [--peer-python PY] [--dtfd DIR] [--weights FILE] [--suffix NAME]
 
 Each stage runs in a process of its own, so that none inherits another's memory or
 threads. openslide-python, tifffile and PyTorch take part always, torchmil and SOMA where
 the interpreter of `--peer-python` (this one, unless another is named) has them, the
-others where a checkout is named. The figures of a stage are kept in `benchmarks/results/speed_*.json`.
+others where a checkout is named. The figures of a stage are kept in
+`benchmarks/results/speed_*.json`; with a suffix beside those of another machine.
 """
 
 import argparse
@@ -57,6 +58,7 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="a stage; may be repeated")
     parser.add_argument("--dtfd", type=Path, help="checkout of DTFD-MIL")
     parser.add_argument("--weights", type=Path, help="ResNet-50's, of all programs")
+    parser.add_argument("--suffix", help="of the results' names, for another machine")
     add_arguments(parser)
     given = parser.parse_args()
     known = stages(Rivals.asked(given), given.dtfd, given.weights)
@@ -71,7 +73,8 @@ def main() -> None:
         facts |= {**circumstances(), "seconds": round(time.perf_counter() - begun)}
         show(facts)
         print(f"{name}: {facts['seconds']} s\n", flush=True)
-        store.write_json(RESULTS / f"speed_{name}.json", facts)
+        kept = "_".join(["speed", name, *filter(None, [given.suffix])])
+        store.write_json(RESULTS / f"{kept}.json", facts)
     tables.write()
 
 

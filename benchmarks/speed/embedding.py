@@ -13,7 +13,7 @@ left to do. The rivals get the batch size at which plain PyTorch is fastest.
 import argparse
 import csv
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,7 +41,6 @@ from coverslip import store
 from coverslip.geometry import Mpp
 from coverslip.prepare.encoders.published import torch_hub
 from coverslip.prepare.patches import Patches
-from coverslip.slides.finding import open_slide
 
 SLIDE = "slides/ln_metastasis_HE_20x.tif"
 SIDE = 224
@@ -52,7 +51,6 @@ ASKED = {"fp32": 1.8, "bf16": 3.3, ANEW: 5.5, BEFORE: 5.5}
 """Our ways to run, and what is asked of each against each rival."""
 
 REPEATS = 5
-PATCHES = 450
 
 TRIDENT = """
 import sys
@@ -113,7 +111,7 @@ def end_to_end(folder: Path, rivals: Rivals, weights: Path, batch: int) -> store
     run_process(coverslip("patches", slide, *options))
     patching = store.Study(study).patching(Mpp(0.5), SIDE, 0)
     coords = patching.patches(slide.stem)
-    count = thinned(slide, coords)
+    count = len(Patches.load(coords))
     made = patching.features_folder("resnet50")
     programs = {
         f"coverslip {way}": ours(slide, study, made, weights, way) for way in ASKED
@@ -147,23 +145,6 @@ def end_to_end(folder: Path, rivals: Rivals, weights: Path, batch: int) -> store
         "rival_batch": batch,
         "rows": rows,
     }
-
-
-def thinned(slide: Path, coords: Path) -> int:
-    """Keep `PATCHES` of a slide's patches, from all over it; return how many there are.
-
-    All of them would take half an hour; with fewer, a program's start weighs more.
-    """
-    patches = Patches.load(coords)
-    step = max(1, -(-len(patches) // PATCHES))
-    fewer = replace(
-        patches,
-        coords=patches.coords[::step],
-        tissue_share=patches.tissue_share[::step],
-    )
-    with open_slide(slide) as opened:
-        fewer.save(coords, opened, 0)
-    return len(fewer)
 
 
 def without(whole: Timing, start: Timing) -> Timing:

@@ -13,6 +13,7 @@ Every stage returns its facts, `rows` among them, one a contestant:
     exponent         of the growth of cost with the number of items
     error, cosine    of features against exact ones, the worst patch's
     bar              what is asked, by the name of the figure
+    cpu_lacks        the arithmetic that the row is about, where this CPU has none
 """
 
 import json
@@ -27,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coverslip import store
+from coverslip.prepare.encoders.devices import cpu_has
 
 REPEATS = 5
 
@@ -154,8 +156,25 @@ def rows_of(
             row["wall_times_rival"] = _round(timing.times_sooner(timed[rival]))
         if bars and name in bars:
             row["bar"] = dict(bars[name])
+            row |= lacking(name)
         rows.append(row)
     return rows
+
+
+def lacking(who: str) -> store.Facts:
+    """Say that this CPU has no instructions for the precision in a contestant's name."""
+    lacks = [kind for kind in ("bf16", "int8") if kind in who and not cpu_has(kind)]
+    return {"cpu_lacks": lacks[0]} if lacks else {}
+
+
+def verdict(row: store.Facts, yes: str = "met", no: str = "**missed**") -> str:
+    """Say whether a row reaches what is asked of it.
+
+    A precision that the CPU can only imitate is not judged.
+    """
+    if (lacks := row.get("cpu_lacks")) is not None:
+        return f"this CPU has no {lacks}"
+    return {True: yes, False: no, None: "not measured"}[met(row)]
 
 
 def rows_beside(
@@ -218,8 +237,7 @@ def _cell(row: store.Facts, column: str) -> str:
         f"{figure} {'<' if figure in AT_MOST else '>'} {value:g}"
         for figure, value in row.get("bar", {}).items()
     )
-    verdict = {True: "yes", False: "NO", None: "not measured"}[met(row)]
-    return f"{asked}: {verdict}" if asked else ""
+    return f"{asked}: {verdict(row, 'yes', 'NO')}" if asked else ""
 
 
 def _round(value: float) -> float:

@@ -3,7 +3,8 @@
     python -m benchmarks.speed.start [--clam DIR] [--peer-python PY]
 
 A command's own work is what it needs beyond its start: loading its modules and, for
-features, the encoder.
+features, the encoder, until it has seen one patch. CLAM has its own preset for biopsies:
+by the default one there is no tissue on a slide as small as this.
 """
 
 import argparse
@@ -35,9 +36,10 @@ REPEATS = 5
 
 LOAD = {
     "patches": "import coverslip.cli.prepare",
-    "features": "import coverslip.cli.prepare, sys, pathlib\n"
+    "features": "import coverslip.cli.prepare, sys, pathlib, numpy\n"
     "from coverslip.prepare.encoders.registry import load_encoder\n"
-    "load_encoder('resnet50', weights=pathlib.Path(sys.argv[1]))",
+    "encoder = load_encoder('resnet50', weights=pathlib.Path(sys.argv[1]))\n"
+    "encoder.embed(numpy.zeros((1, 256, 256, 3), numpy.uint8))",
 }
 """What each command does before it looks at the slide."""
 
@@ -89,6 +91,7 @@ def _patches(slide: Path, folder: Path, rivals: Rivals) -> list[store.Facts]:
             "create_patches_fp.py",
             *("--source", source, "--save_dir", made, "--seg", "--patch"),
             *("--patch_size", "256", "--patch_level", "1", "--no_auto_skip"),
+            *("--preset", "bwh_biopsy.csv"),
         ]
         where = rivals.folders["clam"]
         ways["CLAM, create_patches_fp.py"] = (

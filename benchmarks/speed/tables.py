@@ -8,7 +8,7 @@ page with the files.
 
 from benchmarks.accuracy.record import PROJECT, RESULTS
 from benchmarks.accuracy.tables import renew
-from benchmarks.speed.measure import AT_MOST, met
+from benchmarks.speed.measure import AT_MOST, verdict
 
 from coverslip import store
 
@@ -52,7 +52,14 @@ def table(facts: store.Facts) -> str:
             cells[0] = ""
         task = row["what"]
         lines.append(_line(cells + [_bar(row)] * asked))
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *_measured(facts)])
+
+
+def _measured(facts: store.Facts) -> list[str]:
+    """Return the line that says where and when a table was measured."""
+    if "machine" not in facts:
+        return []
+    return [f"Measured in {facts['seconds']} s on: {facts['machine']}."]
 
 
 def stages() -> dict[str, store.Facts]:
@@ -86,8 +93,7 @@ def _bar(row: store.Facts) -> str:
     ]
     if not asked:
         return ""
-    verdict = {True: "met", False: "**missed**", None: "not measured"}[met(row)]
-    return f"{', '.join(asked)}: {verdict}"
+    return f"{', '.join(asked)}: {verdict(row)}"
 
 
 if __name__ == "__main__":

@@ -52,6 +52,9 @@ def test_results_of_the_same_run_do_not_make_a_checkout_dirty(tmp_path):
     results = tmp_path / RESULTS.relative_to(PROJECT)
     code, result = tmp_path / "code.py", results / "part.json"
     results.mkdir(parents=True)
+    page = tmp_path / "docs" / "speed.md"
+    page.parent.mkdir()
+    page.write_text("a table")
     code.write_text("1")
     result.write_text("{}")
     me = ["-c", "user.name=a", "-c", "user.email=a@b"]
@@ -59,6 +62,7 @@ def test_results_of_the_same_run_do_not_make_a_checkout_dirty(tmp_path):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
     clean = commit_of(tmp_path)
     result.write_text("[]")
+    page.write_text("another table")
     assert commit_of(tmp_path) == clean
     code.write_text("2")
     assert commit_of(tmp_path) == f"{clean}-dirty"

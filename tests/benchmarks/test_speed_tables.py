@@ -4,7 +4,7 @@ import re
 
 import pytest
 from benchmarks.accuracy.tables import renew
-from benchmarks.speed import tables
+from benchmarks.speed import measure, tables
 
 STAGES = re.findall(r"<!-- (speed_\w+): made by", tables.PAGE.read_text("utf-8"))
 
@@ -45,3 +45,15 @@ def test_a_table_has_the_columns_that_its_rows_have():
         "| b | ours |  | 0.9 |  | CPU seconds < 0.5: **missed** |",
         "|  | x |  |  |  | times the rival, CPU ≥ 2: not measured |",
     ]
+
+
+def test_a_precision_that_the_cpu_has_not_is_not_judged(monkeypatch):
+    """Its figures stand there; that they miss what is asked says nothing."""
+    monkeypatch.setattr(measure, "cpu_has", lambda precision: precision != "bf16")
+    assert measure.lacking("dmia, fp32") == measure.lacking("coverslip int8") == {}
+    row = {"what": "a", "who": "b", "times_rival": 1.0, "bar": {"times_rival": 3.0}}
+    row |= measure.lacking("dmia, bf16")
+    facts = {"rows": [row], "machine": "a loom", "seconds": 7}
+    *_, told, _, where = tables.table(facts).splitlines()
+    assert told.endswith("times the rival, CPU ≥ 3: this CPU has no bf16 |")
+    assert where == "Measured in 7 s on: a loom."

@@ -11,6 +11,7 @@ from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.learn.learning import LearnOptions
 from coverslip.pipeline.learn.runs import TrainPlan, train_models
 from coverslip.pipeline.learn.trainings import Job, Source, Trainings, digest
+from coverslip.prepare.encoders import devices
 from coverslip.testing import FakeEngine, toy_cohort
 from studies import files, same
 
@@ -95,6 +96,18 @@ def test_a_finished_run_is_kept_elsewhere_too(toy, tmp_path):
     before = files(tmp_path)
     assert trained(toy, tmp_path, FarEngine(), one)[0].summary == first[0].summary
     assert files(tmp_path) == before
+
+
+def test_a_precision_that_saves_nothing_here_is_told_once(
+    toy, tmp_path, capsys, monkeypatch
+):
+    """Whatever the number of trainings; of machines elsewhere nothing is known."""
+    monkeypatch.setattr(devices, "cpu_flags", lambda: frozenset({"avx2"}))
+    half = LearnOptions(model="mean", training={**TRAINING, "precision": "bf16"})
+    for engine, said in ((LocalEngine(), 1), (FarEngine(), 0)):
+        trained(toy, tmp_path / str(said), engine, [half])
+        told = "note: this CPU has no instructions for bf16"
+        assert capsys.readouterr().err.count(told) == said
 
 
 @pytest.mark.parametrize("engine", [LocalEngine(), FarEngine()])

@@ -14,7 +14,7 @@ from coverslip.geometry import Mpp
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.prepare.preparing import prepare
-from coverslip.prepare.encoders import registry
+from coverslip.prepare.encoders import devices, registry
 from coverslip.slides.finding import Scales
 from coverslip.testing import FakeEngine, fake_encoder_known, slide_file
 from studies import PATCHING, files, same
@@ -65,6 +65,18 @@ def test_patches_at_a_scale_the_encoder_does_not_know_are_told(
         prepare([slide], preparation(tmp_path / f"{mpp}", patches={"size": 32}))
         advice = "lay patches with --target-mpp 2 --size 32"
         assert capsys.readouterr().err.count(advice) == said
+
+
+def test_a_precision_that_saves_nothing_here_is_told(tmp_path, capsys, monkeypatch):
+    """Once for the study, before the first slide; in fp32 nothing is said."""
+    monkeypatch.setattr(devices, "cpu_flags", lambda: frozenset({"avx2"}))
+    slide = slide_file(tmp_path / "s.tif", size=512, tissue=(64, 64, 448, 448))
+    for precision, said in (("fp32", 0), ("bf16", 1)):
+        features = {"precision": precision, "runtime": "torch"}
+        made = preparation(tmp_path / precision, features=features)
+        prepare([slide], made)
+        told = "note: this CPU has no instructions for bf16"
+        assert capsys.readouterr().err.count(told) == said
 
 
 def test_slides_are_handed_to_the_engine(cohort, tmp_path):

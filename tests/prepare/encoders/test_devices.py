@@ -9,7 +9,13 @@ import torch
 
 from coverslip.errors import MissingExtraError, OptionError
 from coverslip.prepare.encoders import devices
-from coverslip.prepare.encoders.devices import choose_device, choose_runtime
+from coverslip.prepare.encoders.devices import (
+    choose_device,
+    choose_runtime,
+    cpu_flags,
+    cpu_has,
+    precision_advice,
+)
 
 
 def test_devices_this_machine_lacks_are_refused(monkeypatch):
@@ -92,3 +98,35 @@ def test_torch_is_asked_for_a_gpu_only_where_there_may_be_one(monkeypatch, tmp_p
     assert not devices._may_have_gpu()
     monkeypatch.setattr(devices.sys, "platform", "darwin")
     assert devices._may_have_gpu()
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"),
+    [
+        ({"avx2", "fma"}, {"fp32"}),
+        ({"avx2", "avx512_bf16", "avx512_vnni"}, {"fp32", "bf16", "int8"}),
+        ({"avx2", "avx_vnni"}, {"fp32", "int8"}),
+        ({"asimd", "bf16"}, {"fp32", "bf16"}),
+        (set(), {"fp32", "bf16", "int8"}),
+    ],
+)
+def test_a_precision_that_the_cpu_only_imitates_is_told(monkeypatch, flags, has):
+    """Where Linux names the instructions; where nothing is named nothing is said."""
+    monkeypatch.setattr(devices, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for precision in ("fp32", "bf16", "int8"):
+        assert cpu_has(precision) == (precision in has)
+        said = precision_advice(precision, "cpu")
+        assert bool(said) == (precision not in has)
+        assert not said or f"no instructions for {precision}" in said
+
+
+def test_instructions_are_read_from_linux(monkeypatch, tmp_path):
+    """Of the first processor; on other systems there are none."""
+    told = tmp_path / "cpuinfo"
+    monkeypatch.setattr(devices, "_CPUINFO", told)
+    assert cpu_flags() == frozenset()
+    told.write_text("processor : 0\nflags\t\t: fpu avx2\nbugs : none\n")
+    assert cpu_flags() == {"fpu", "avx2"}
+    told.write_text("processor : 0\nFeatures : fp asimd bf16\n")
+    assert cpu_flags() == {"fp", "asimd", "bf16"}

@@ -6,6 +6,7 @@ and what it made lies in the run's folder.
 
 import hashlib
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +29,7 @@ from coverslip.pipeline.learn.seeds import (
     train_one,
 )
 from coverslip.pipeline.learn.trackers.hook import Tracking
+from coverslip.prepare.encoders.devices import precision_advice
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class Trainings:
         """
         task = partial(self._do, None if engine.remote else cohort)
         single = [one for job in jobs for one in job.single()]
+        for advice in [] if engine.remote else sorted(_advices(single)):
+            tqdm.write(f"note: {advice}", file=sys.stderr)
         done: dict[Path, Trained] = {}
         for batch in (single, [job for job in jobs if job.seeds > 1]):
             done |= self._run(task, batch, engine)
@@ -159,6 +163,13 @@ class Trainings:
                 "storage that all machines share"
             )
         return cohort
+
+
+def _advices(jobs: Sequence[Job]) -> set[str]:
+    asked = {
+        (job.options.training.precision, job.options.training.device) for job in jobs
+    }
+    return {advice for one in asked if (advice := precision_advice(*one))}
 
 
 def digest(cohort: Cohort) -> str:

@@ -9,6 +9,7 @@ from coverslip import store
 from coverslip.errors import EncoderError
 from coverslip.pipeline.prepare.calibrating import calibrate, calibration_of
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
+from coverslip.prepare.encoders.devices import precision_advice
 from coverslip.prepare.encoders.registry import GENERIC, card
 from coverslip.prepare.features import FeatureOptions
 
@@ -53,7 +54,16 @@ def same_encoder_here(preparation: Preparation, identity: store.Facts) -> "Encod
     return encoder
 
 
-def scale_advice(options: PrepareOptions) -> str:
+def advices(preparation: Preparation) -> list[str]:
+    """Return what a user should know before hours are spent, a sentence each."""
+    features = preparation.options.features
+    told = [_scale_advice(preparation.options)]
+    if not preparation.engine.remote:
+        told.append(precision_advice(features.precision, features.device))
+    return [advice for advice in told if advice]
+
+
+def _scale_advice(options: PrepareOptions) -> str:
     """Say that patches are laid at another scale than their encoder was trained for.
 
     Returns:

@@ -22,9 +22,9 @@ from coverslip.pipeline.prepare.calibrating import (
     keep_calibration,
 )
 from coverslip.pipeline.prepare.encoding import (
+    advices,
     identity_there,
     same_encoder_here,
-    scale_advice,
 )
 from coverslip.pipeline.prepare.outlining import check_masks, digest, ensure_tissue
 from coverslip.pipeline.prepare.preparation import PREPARED, Preparation
@@ -63,7 +63,7 @@ def prepare(
     paths = find_slides([Path(place) for place in slides])
     check_masks(preparation, paths)
     whole, encoder = upto == "features", None
-    if whole and (advice := scale_advice(preparation.options)):
+    for advice in advices(preparation) if whole else ():
         tqdm.write(f"note: {advice}", file=sys.stderr)
     if whole and preparation.engine.remote:
         identity_there(preparation, calibrated=False)

@@ -5,6 +5,7 @@ before the first patch.
 """
 
 import os
+import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -19,6 +20,14 @@ Runtime = Literal["auto", "torch", "compile", "openvino"]
 
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """What Linux shows where CUDA (also inside Windows) or ROCm might find a GPU."""
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+_INSTRUCTIONS = {
+    "bf16": {"avx512_bf16", "amx_bf16", "bf16"},
+    "int8": {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm", "asimddp"},
+}
+"""By precision, the instruction sets of which any one computes in it (x86, ARM)."""
 
 
 def choose_device(
@@ -84,6 +93,36 @@ def require(package: str) -> None:
             f"{package} is not installed: pip install 'coverslip[openvino]', or use "
             "--runtime torch and --precision fp32 or bf16"
         )
+
+
+def cpu_has(precision: str) -> bool:
+    """Say whether this CPU has instructions for a precision; true where it cannot tell."""
+    wanted, flags = _INSTRUCTIONS.get(precision), cpu_flags()
+    return not wanted or not flags or bool(wanted & flags)
+
+
+def precision_advice(precision: Precision, device: Device = "auto") -> str:
+    """Say that a precision saves no time on this CPU.
+
+    Returns:
+        A sentence; empty where it does, or where a GPU works.
+    """
+    if cpu_has(precision) or choose_device(device) != "cpu":
+        return ""
+    return (
+        f"this CPU has no instructions for {precision}, which therefore saves little or "
+        "no time here, or costs some: fp32 is exact"
+    )
+
+
+def cpu_flags() -> frozenset[str]:
+    """Return the names of this CPU's instruction sets, as Linux tells them; else none."""
+    try:
+        told = _CPUINFO.read_text(encoding="utf-8")
+    except OSError:
+        return frozenset()
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", told, re.MULTILINE)
+    return frozenset(found[1].split()) if found else frozenset()
 
 
 def threads() -> int:
