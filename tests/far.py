@@ -3,13 +3,14 @@
 import os
 import signal
 import time
+import warnings
 from pathlib import Path
 
 import ray
 import torch
 
 from coverslip import store
-from coverslip.errors import CorruptFileError, OutputError
+from coverslip.errors import CorruptFileError, OutputError, SlideWarning
 
 
 def odd(number):
@@ -22,6 +23,14 @@ def odd(number):
     if number in bad:
         raise bad[number]
     return 2 * number
+
+
+def doubtful(number):
+    """Warn of a slide twice, and of something else."""
+    for _ in range(2):
+        warnings.warn(f"{number}.svs: read with OpenSlide", SlideWarning, stacklevel=1)
+    warnings.warn("nobody's business", stacklevel=1)
+    return number
 
 
 def threads(_):

@@ -19,6 +19,8 @@
     ├── ClusterError                a cluster cannot be reached, or does not see the files
     └── OutputError                 the output folder cannot be written (full, read-only)
 
+    SlideWarning                    not an error: something about a slide to know of
+
 What is not here: programming mistakes, which stay `TypeError`, `ValueError`, ...
 A `SlideError` or `DataError` about one slide never ends a batch; an `OutputError` does.
 """
@@ -28,6 +30,10 @@ from collections.abc import Callable
 
 class CoverslipError(Exception):
     """Base of every error that coverslip raises on purpose."""
+
+
+class SlideWarning(UserWarning):
+    """Something about one slide that its owner should know; the work goes on."""
 
 
 Complain = Callable[[CoverslipError], None]

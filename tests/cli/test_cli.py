@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+import warnings
 
 import click
 import pytest
 
 from coverslip import cli as package
 from coverslip.cli import COMMANDS, TRACE, main
-from coverslip.errors import CoverslipError, OutputError
+from coverslip.errors import CoverslipError, OutputError, SlideWarning
 
 
 def command_that(monkeypatch, action):
@@ -40,6 +41,21 @@ def test_the_overview_lists_every_command_with_its_line(cli):
 def test_the_version_is_told(cli):
     """`coverslip --version` names the program and its version."""
     assert cli("--version").out.startswith("coverslip, version ")
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_about_a_slide_is_one_line(cli, monkeypatch, recwarn):
+    """Without the place in the code; another library's is shown as Python does."""
+
+    def act():
+        warnings.warn("a.svs: read with OpenSlide", SlideWarning, stacklevel=1)
+        warnings.warn("of a library", stacklevel=1)
+
+    command_that(monkeypatch, act)
+    ran = cli("doctor")
+    assert ran.code == 0
+    assert ran.err == "warning: a.svs: read with OpenSlide\n"
+    assert [str(one.message) for one in recwarn] == ["of a library"]
 
 
 def test_the_module_is_the_command():

@@ -1,6 +1,7 @@
 """A Ray cluster makes what this machine makes, to the bit, whatever is killed."""
 
 import os
+import socket
 import sys
 import threading
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from coverslip.errors import (
     MissingExtraError,
     OptionError,
     OutputError,
+    SlideWarning,
 )
 from coverslip.pipeline import cluster
 from coverslip.pipeline.cluster import RayEngine, Share, share_of
@@ -126,6 +128,31 @@ def test_bad_items_become_outcomes_and_what_concerns_all_ends_it(engine):
     assert "in odd" in outcomes[5].trace
     with pytest.raises(OutputError, match="full"):
         list(engine.run(far.odd, range(30)))
+
+
+def test_what_a_machine_warns_of_is_heard_here(engine):
+    """Each warning about a slide once, with its outcome; others stay in Ray's logs."""
+    with pytest.warns(SlideWarning) as heard:
+        outcomes = list(engine.run(far.doubtful, range(3)))
+    assert sorted(outcome.result for outcome in outcomes) == [0, 1, 2]
+    told = sorted(str(one.message) for one in heard)
+    assert told == [f"{number}.svs: read with OpenSlide" for number in range(3)]
+
+
+def test_another_cluster_than_the_one_connected_to_is_refused(nodes, tmp_path):
+    """Work would go where nobody asked for it; the same by another name is fine."""
+    port = nodes.address.rpartition(":")[2]
+    with pytest.raises(ClusterError, match=r"Ray at 192\.0\.2\.1:6379: .* already"):
+        list(RayEngine(tmp_path, "192.0.2.1:6379").run(far.odd, [0]))
+    for same_one in (None, "auto", nodes.address):
+        (told,) = RayEngine(tmp_path, same_one).run(far.odd, [1])
+        assert told.result == 2
+    here = socket.gethostbyname(socket.gethostname())
+    if nodes.address.startswith(here):
+        (told,) = RayEngine(tmp_path, f"{socket.gethostname()}:{port}").run(
+            far.odd, [2]
+        )
+        assert told.result == 4
 
 
 def test_a_process_that_dies_is_replaced_until_it_is_the_item(

@@ -8,12 +8,14 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import NoReturn
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, SlideWarning
 from coverslip.version import __version__
 
 COMMANDS = {
@@ -111,7 +113,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(complete())
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        left = cli.main(words, prog_name="coverslip", standalone_mode=False, obj=words)
+        with _warnings_in_one_line():
+            left = cli.main(
+                words, prog_name="coverslip", standalone_mode=False, obj=words
+            )
         sys.exit(left or 0)
     except click.ClickException as error:
         error.show()
@@ -133,6 +138,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             err=True,
         )
         sys.exit(1)
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Within this block ours are shown as errors are, others as ever."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *more: Any) -> None:  # noqa: ANN401 - Python's
+            if issubclass(category, SlideWarning):
+                click.echo(f"warning: {message}", err=True)
+            else:
+                usual(message, category, *more)
+
+        warnings.showwarning = show  # type: ignore[assignment] # the rest is passed on
+        yield
 
 
 def _stopped() -> NoReturn:

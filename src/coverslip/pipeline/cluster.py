@@ -8,6 +8,7 @@ task keeps what it finds complete, and files are written whole.
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from coverslip.errors import (
     MissingExtraError,
     OptionError,
     OutputError,
+    SlideWarning,
 )
 from coverslip.pipeline.engine import Item, Outcome, Result, attempt
 from coverslip.prepare.encoders.devices import threads
@@ -147,10 +149,31 @@ class Place:
         cv2.setNumThreads(self.threads)
 
 
-def _work(
+@dataclass(frozen=True)
+class Said:
+    """What comes back of an item.
+
+    Attributes:
+        outcome: What became of it, or an error that concerns all items.
+        warned: What its owner should know besides.
+    """
+
+    outcome: Outcome[Any, Any] | CoverslipError
+    warned: tuple[str, ...]
+
+
+def _work(task: Callable[[Item], Result], item: Item, place: Place) -> Said:
+    """Do one item, in a process of some machine; return errors rather than raise."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("default")
+        outcome = _done(task, item, place)
+    told = (one for one in heard if issubclass(one.category, SlideWarning))
+    return Said(outcome, tuple(dict.fromkeys(str(one.message) for one in told)))
+
+
+def _done(
     task: Callable[[Item], Result], item: Item, place: Place
 ) -> Outcome[Item, Result] | CoverslipError:
-    """Do one item, in a process of some machine; return errors rather than raise."""
     try:
         place.enter()
         if isinstance(item, Path) and not item.exists():
@@ -173,7 +196,7 @@ def _outcome(ray: Any, reference: Any, item: Item) -> Outcome[Item, Any]:  # noq
         CoverslipError: What concerns all items.
     """
     try:
-        said: Outcome[Item, Any] | CoverslipError = ray.get(reference)
+        said: Said = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise ClusterError(
             f"{item}: a machine cannot run the task ({_line(error)}): install the same "
@@ -186,9 +209,11 @@ def _outcome(ray: Any, reference: Any, item: Item) -> Outcome[Item, Any]:  # noq
             "--engine local"
         )
         return Outcome(item, error=str(lost), trace=str(error), cause=lost)
-    if isinstance(said, CoverslipError):
-        raise said
-    return said
+    for text in said.warned:
+        warnings.warn(text, SlideWarning, stacklevel=3)
+    if isinstance(said.outcome, CoverslipError):
+        raise said.outcome
+    return said.outcome
 
 
 def _line(error: Exception) -> str:
@@ -233,21 +258,42 @@ def _connected(address: str | None) -> Any:  # noqa: ANN401 - the module, loaded
         raise MissingExtraError(
             "Ray is not installed: pip install 'coverslip[ray]', or use --engine local"
         ) from None
-    if not ray.is_initialized():
+    asked = address or os.environ.get("RAY_ADDRESS")
+    if ray.is_initialized():
+        _check_connected(ray, asked)
+    else:
         try:
             ray.init(
-                address or os.environ.get("RAY_ADDRESS") or "local",
+                asked or "local",
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
         except (OSError, RuntimeError, ValueError) as error:
-            named = address or os.environ.get("RAY_ADDRESS") or "this machine"
             raise ClusterError(
-                f"Ray at {named}: cannot be reached ({_line(error)}): run the command on "
+                f"Ray at {asked or 'this machine'}: cannot be reached ({_line(error)}): run the command on "
                 "a machine of the cluster, with the token of the cluster if it has one"
             ) from error
     return ray
+
+
+def _check_connected(ray: Any, asked: str | None) -> None:  # noqa: ANN401 - the module
+    """Refuse to work on another cluster than the one that is asked for.
+
+    Raises:
+        ClusterError: This process is connected to another one.
+    """
+    if asked is None or ":" not in asked or "://" in asked:
+        return  # any will do, or Ray's own names for what cannot be compared
+    now = ray.get_runtime_context().gcs_address
+    host, _, port = asked.rpartition(":")
+    with suppress(OSError):
+        asked_there = f"{socket.gethostbyname(host)}:{port}"
+        if now not in (asked, asked_there):
+            raise ClusterError(
+                f"Ray at {asked}: this process is connected to {now} already: call "
+                "ray.shutdown() first, or leave the address out"
+            )
 
 
 def _machines(ray: Any) -> list[dict[str, float]]:  # noqa: ANN401 - the module

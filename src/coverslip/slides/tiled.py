@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from coverslip.errors import SlideWarning
 from coverslip.geometry import Box, Mpp
 from coverslip.slides.openslide import OpenSlideSlide
 from coverslip.slides.shelf import Shelf
@@ -219,6 +220,7 @@ class TiledSlide:
                 warnings.warn(
                     f"{self.path}: level {level} decoded directly differs from "
                     f"OpenSlide's pixels by up to {differs}: it is read with OpenSlide",
+                    SlideWarning,
                     stacklevel=4,
                 )
                 return False
