@@ -161,6 +161,11 @@ def rows_of(
     return rows
 
 
+def kinds() -> tuple[str, ...]:
+    """Return PyTorch's precisions that are worth timing: it imitates bf16 very slowly."""
+    return tuple(kind for kind in ("fp32", "bf16") if cpu_has(kind))
+
+
 def lacking(who: str) -> store.Facts:
     """Say that this CPU has no instructions for the precision in a contestant's name."""
     lacks = [kind for kind in ("bf16", "int8") if kind in who and not cpu_has(kind)]

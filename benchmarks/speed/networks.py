@@ -15,7 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from benchmarks.accuracy.record import data_folder
-from benchmarks.speed.measure import Clock, Contestants, rows_of, show, take_turns
+from benchmarks.speed.measure import (
+    Clock,
+    Contestants,
+    kinds,
+    rows_of,
+    show,
+    take_turns,
+)
 from torch import nn
 
 from coverslip import store
@@ -41,6 +48,7 @@ BARS: dict[str, store.Facts] = {
     "coverslip bf16": {"times_rival": 3.6, "cosine": 0.999},
     "coverslip int8": {"times_rival": 6.5, "cosine": 0.999},
 }
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 EAGER = "eager PyTorch fp32"
 
 Pixels = npt.NDArray[np.uint8]
@@ -62,7 +70,7 @@ def main() -> store.Facts:
         judged[f"coverslip {precision}"] = compared(encoder.embed(scored), exact)
     timed = take_turns(ways)
     flops = operations(resnet50_trunk(weights), RESNET50.input_size)
-    ceilings = {"fp32": ceiling(torch.float32), "bf16": ceiling(torch.bfloat16)}
+    ceilings = {kind: ceiling(DTYPES[kind]) for kind in kinds()}
     rows = rows_of("ResNet-50, 224 px", timed, rival=EAGER, bars=BARS)
     for row in rows:
         row |= judged.get(row["who"], {})

@@ -3,7 +3,7 @@
     python -m benchmarks.speed.training_peers [--peer-python PY]
 
 Each program trains with its own networks and its own trainer, in float32, in a process
-of the interpreter that has it; ours in float32 and in bf16. Starting, reading of files
+of the interpreter that has it; ours in float32 and, where the CPU computes in it, in bf16. Starting, reading of files
 and validation are left out on both sides. Bags and widths are those of
 `benchmarks.speed.training`; nothing is left out at random (dropout 0).
 """
@@ -15,12 +15,11 @@ from pathlib import Path
 
 import torch
 from benchmarks.speed.dtfd import GROUPS
-from benchmarks.speed.measure import Contestants, rows_beside, show, take_turns
+from benchmarks.speed.measure import Contestants, kinds, rows_beside, show, take_turns
 from benchmarks.speed.rivals import PACKAGES, Rivals, add_arguments
 from benchmarks.speed.training import (
     BAGS,
     DIM,
-    LIMIT,
     PATCHES,
     WIDTH,
     epoch_of,
@@ -67,7 +66,7 @@ def _beside(
     ways: Contestants = {
         f"coverslip, {name}, {kind}": (epoch_of(name, items, kind), len(items))
         for name in OURS[model]
-        for kind in LIMIT
+        for kind in kinds()
     }
     theirs = []
     with ExitStack() as stack:

@@ -50,6 +50,7 @@ def test_a_table_has_the_columns_that_its_rows_have():
 def test_a_precision_that_the_cpu_has_not_is_not_judged(monkeypatch):
     """Its figures stand there; that they miss what is asked says nothing."""
     monkeypatch.setattr(measure, "cpu_has", lambda precision: precision != "bf16")
+    assert measure.kinds() == ("fp32",)
     assert measure.lacking("dmia, fp32") == measure.lacking("coverslip int8") == {}
     row = {"what": "a", "who": "b", "times_rival": 1.0, "bar": {"times_rival": 3.0}}
     row |= measure.lacking("dmia, bf16")

@@ -115,6 +115,7 @@ def test_a_program_that_is_installed_trains_on_our_bags(tmp_path, monkeypatch):
     monkeypatch.setattr(training_peers, "HERE", tmp_path)
     once = partial(take_turns, repeats=1, warm=False)
     monkeypatch.setattr(training_peers, "take_turns", once)
+    monkeypatch.setattr(training_peers, "kinds", lambda: ("fp32", "bf16"))
     facts = training_peers.main(
         Rivals(packages=frozenset({"torchmil"})), bags=2, patches=40
     )
