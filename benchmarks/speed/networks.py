@@ -39,7 +39,7 @@ from coverslip.slides.reading import read_patch
 SLIDE = "slides/ln_metastasis_HE_20x.tif"
 WEIGHTS = "weights/resnet50_v1_imagenet_trunk.safetensors"
 TIMED, SCORED, CALIBRATING = 32, 128, 64
-BATCHES = 1, 2, 4, 8, 16, 32
+BATCHES = 2, 4, 8, 16
 SIDE = 2048
 """Side of the matrices whose product is the limit."""
 
