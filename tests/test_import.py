@@ -37,7 +37,7 @@ def test_nothing_heavy_is_loaded(act):
 
 def test_commands_on_slides_wait_for_no_more_than_they_use():
     """Tissue and patches need no torch, and nothing of learning or judging."""
-    heavy = ("torch", "scipy", "sklearn", "matplotlib")
+    heavy = ("torch", "scipy", "sklearn", "matplotlib", "openvino", "ssl")
     code = PROBE.format(act="import coverslip.cli.prepare", heavy=heavy)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -5,7 +5,6 @@ which torchvision has downloaded is found.
 """
 
 import os
-import urllib.request
 from pathlib import Path
 
 from coverslip.errors import EncoderError, MissingExtraError
@@ -81,6 +80,8 @@ def check_reachable(url: str) -> None:
     Raises:
         EncoderError: No connection.
     """
+    import urllib.request  # with ssl and more: not before it is needed
+
     request = urllib.request.Request(url, method="HEAD")
     try:
         with urllib.request.urlopen(request, timeout=10):
@@ -97,6 +98,8 @@ def _not_downloaded(url: str, error: OSError) -> EncoderError:
 
 
 def _download(url: str, path: Path, hash_prefix: str) -> None:
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=30) as reply, writing(path) as part:
             with part.open("wb") as file:
