@@ -6,7 +6,9 @@ import platform
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from coverslip import store
@@ -19,6 +21,12 @@ PROJECT = Path(__file__).resolve().parents[2]
 RESULTS = PROJECT / "benchmarks" / "results"
 """Where results are kept."""
 
+
+PACKAGES = (
+    *("torch", "numpy", "scikit-learn", "openvino", "nncf", "openslide-python"),
+    *("openslide-bin", "tifffile", "imagecodecs", "simplejpeg", "torchmil"),
+)
+"""Packages whose versions are told, as far as they are installed."""
 
 DECISIVE = frozenset(
     {
@@ -59,10 +67,16 @@ def circumstances() -> store.Facts:
         "versions": {
             "coverslip": __version__,
             "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "numpy", "scikit-learn")},
+            **dict(_versions()),
         },
         "machine": machine(),
     }
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            yield name, version(name)
 
 
 def machine() -> str:

@@ -189,8 +189,8 @@ def ours(slide: Path, study: Path, made: Path, weights: Path, way: str) -> Progr
 
 
 def forget_ranges() -> None:
-    """Remove the quantised networks that are kept; those that are traced stay."""
-    for path in (torch_hub() / "coverslip").glob("*-int8-*"):
+    """Remove the kept ResNet-50s that are quantised; those that are traced stay."""
+    for path in (torch_hub() / "coverslip").glob("resnet50-*-int8-*"):
         path.unlink()
 
 

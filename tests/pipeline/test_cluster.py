@@ -144,7 +144,8 @@ def test_another_cluster_than_the_one_connected_to_is_refused(nodes, tmp_path):
     port = nodes.address.rpartition(":")[2]
     with pytest.raises(ClusterError, match=r"Ray at 192\.0\.2\.1:6379: .* already"):
         list(RayEngine(tmp_path, "192.0.2.1:6379").run(far.odd, [0]))
-    for same_one in (None, "auto", nodes.address):
+    local = [f"{name}:{port}" for name in ("localhost", "127.0.0.1")]
+    for same_one in (None, "auto", nodes.address, *local):
         (told,) = RayEngine(tmp_path, same_one).run(far.odd, [1])
         assert told.result == 2
     here = socket.gethostbyname(socket.gethostname())

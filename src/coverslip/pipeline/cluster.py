@@ -167,8 +167,14 @@ def _work(task: Callable[[Item], Result], item: Item, place: Place) -> Said:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("default")
         outcome = _done(task, item, place)
-    told = (one for one in heard if issubclass(one.category, SlideWarning))
-    return Said(outcome, tuple(dict.fromkeys(str(one.message) for one in told)))
+    told = []
+    for one in heard:
+        if issubclass(one.category, SlideWarning):
+            told.append(str(one.message))
+        else:  # as if nobody had listened
+            where = one.filename, one.lineno
+            warnings.warn_explicit(one.message, one.category, *where)
+    return Said(outcome, tuple(dict.fromkeys(told)))
 
 
 def _done(
@@ -288,8 +294,9 @@ def _check_connected(ray: Any, asked: str | None) -> None:  # noqa: ANN401 - the
     now = ray.get_runtime_context().gcs_address
     host, _, port = asked.rpartition(":")
     with suppress(OSError):
-        asked_there = f"{socket.gethostbyname(host)}:{port}"
-        if now not in (asked, asked_there):
+        found = socket.gethostbyname(host)
+        own = [ray.util.get_node_ip_address()] if found.startswith("127.") else []
+        if now not in {asked, *(f"{place}:{port}" for place in (found, *own))}:
             raise ClusterError(
                 f"Ray at {asked}: this process is connected to {now} already: call "
                 "ray.shutdown() first, or leave the address out"

@@ -73,7 +73,14 @@ def alone(code, **environment):
     return done.stdout.split()
 
 
-@pytest.mark.parametrize("given", ["", "1", "3", "2,4", "many"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"OMP_NUM_THREADS": value} for value in ("", "1", "3", "2,4", "many")),
+        {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "1"},
+        {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "2"},
+    ],
+)
 def test_as_many_threads_without_torch_as_with_it(given):
     """So that features, whose sums the threads part, are the same either way."""
     code = (
@@ -81,7 +88,7 @@ def test_as_many_threads_without_torch_as_with_it(given):
         "print(threads(), 'torch' in sys.modules); import torch; "
         "print(threads(), torch.get_num_threads())"
     )
-    without, loaded, by_ours, by_torch = alone(code, OMP_NUM_THREADS=given)
+    without, loaded, by_ours, by_torch = alone(code, **given)
     assert loaded == "False"
     assert without == by_ours == by_torch
 
@@ -116,9 +123,10 @@ def test_a_precision_that_the_cpu_only_imitates_is_told(monkeypatch, flags, has)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     for precision in ("fp32", "bf16", "int8"):
         assert cpu_has(precision) == (precision in has)
-        said = precision_advice(precision, "cpu")
-        assert bool(said) == (precision not in has)
-        assert not said or f"no instructions for {precision}" in said
+    said = precision_advice("bf16", "cpu")
+    assert bool(said) == ("bf16" not in has)
+    assert not said or "no instructions for bf16" in said
+    assert precision_advice("fp32") == precision_advice("int8", "cpu") == ""
 
 
 def test_instructions_are_read_from_linux(monkeypatch, tmp_path):

@@ -78,6 +78,33 @@ def test_weights_of_another_network_are_told_though_one_is_kept(weights, tmp_pat
         load_encoder("resnet50", weights=other, device="cpu", runtime="openvino")
 
 
+def test_a_damaged_copy_is_named(weights):
+    """With the remedy; it ends the command, for it is no slide's fault."""
+    load_encoder("resnet50", weights=weights, device="cpu", runtime="openvino")
+    (path,) = kept.torch_hub().rglob("*.bin")
+    path.write_bytes(path.read_bytes()[:1000])
+    again = load_encoder("resnet50", weights=weights, device="cpu", runtime="openvino")
+    with pytest.raises(EncoderError, match=r"resnet50-\w+\.xml: damaged: delete it"):
+        again.embed(np.zeros((1, 256, 256, 3), np.uint8))
+
+
+@pytest.mark.parametrize("error", [OSError("full"), RuntimeError("iostream error")])
+def test_a_copy_that_cannot_be_written_whole_is_done_without(
+    tmp_path, monkeypatch, error
+):
+    """The network runs from memory, and nothing half is left."""
+    import openvino
+
+    def refuse(_model, path):
+        path.with_suffix(".bin").write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(openvino, "serialize", refuse)
+    made = kept.keep(tmp_path / "a" / "n.xml", lambda: "a network")
+    assert made.read() == "a network"
+    assert list((tmp_path / "a").iterdir()) == []
+
+
 def test_what_is_kept_is_named_by_all_that_makes_it(monkeypatch):
     """Weights, crop, pixels, versions and our own code; a network is not built for it."""
     unbuilt = Unbuilt(lambda: pytest.fail("built"))

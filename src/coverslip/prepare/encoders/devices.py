@@ -18,8 +18,15 @@ Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 Runtime = Literal["auto", "torch", "compile", "openvino"]
 
-_GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-"""What Linux shows where CUDA (also inside Windows) or ROCm might find a GPU."""
+_GPU_DRIVERS = (
+    "/dev/nvidiactl",
+    "/proc/driver/nvidia",
+    "/sys/module/nvidia",
+    "/dev/nvhost-gpu",  # NVIDIA's boards
+    "/dev/dxg",  # inside Windows
+    "/dev/kfd",  # ROCm
+)
+"""What Linux shows where PyTorch might find a GPU."""
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -41,7 +48,7 @@ def choose_device(
     for value, known in ((device, get_args(Device)), (precision, get_args(Precision))):
         if value not in known:
             raise OptionError(f"{value!r} is unknown: choose from {', '.join(known)}")
-    has_gpu = device != "cpu" and _has_gpu()
+    has_gpu = device != "cpu" and _has_gpu(surely=device == "cuda")
     if device == "cuda" and not has_gpu:
         raise OptionError(
             "device=cuda: torch finds no GPU: use --device cpu, or install a CUDA "
@@ -102,16 +109,16 @@ def cpu_has(precision: str) -> bool:
 
 
 def precision_advice(precision: Precision, device: Device = "auto") -> str:
-    """Say that a precision saves no time on this CPU.
+    """Say that bf16 saves no time on this CPU; int8 does, with or without instructions.
 
     Returns:
         A sentence; empty where it does, or where a GPU works.
     """
-    if cpu_has(precision) or choose_device(device) != "cpu":
+    if precision != "bf16" or cpu_has("bf16") or choose_device(device) != "cpu":
         return ""
     return (
-        f"this CPU has no instructions for {precision}, which therefore saves little or "
-        "no time here, or costs some: fp32 is exact"
+        "this CPU has no instructions for bf16, which saves no time here and with "
+        "PyTorch costs much: use fp32"
     )
 
 
@@ -129,15 +136,18 @@ def threads() -> int:
     """Return how many threads a network has on this machine's CPU: as many as PyTorch's.
 
     Where PyTorch is not loaded that is the physical cores that this process may use, or
-    OMP_NUM_THREADS if it is less.
+    MKL_NUM_THREADS, else OMP_NUM_THREADS, if it is less.
     """
     if "torch" in sys.modules:
         import torch
 
         return torch.get_num_threads()
-    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     cores = _physical_cores()
-    return min(int(given), cores) if given.isdecimal() and int(given) else cores
+    for variable in ("MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        given = os.environ.get(variable, "").partition(",")[0].strip()
+        if given.isdecimal() and int(given):
+            return min(int(given), cores)
+    return cores
 
 
 def _physical_cores() -> int:
@@ -155,8 +165,8 @@ def _physical_cores() -> int:
     return len(cores)
 
 
-def _has_gpu() -> bool:
-    if "torch" not in sys.modules and not _may_have_gpu():
+def _has_gpu(*, surely: bool) -> bool:
+    if not surely and "torch" not in sys.modules and not _may_have_gpu():
         return False
     import torch
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from coverslip.errors import EncoderError
 from coverslip.prepare.encoders.card import Card
 from coverslip.prepare.encoders.published import torch_hub
+from coverslip.version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,7 +58,8 @@ def kept_at(card: Card, network: "nn.Module | Unbuilt", **made: object) -> Path:
         network: What is traced.
         made: What else decides what is kept.
     """
-    facts = card.name, card.input_size, card.mean, card.std, _versions(), made
+    pixels = card.input_size, card.mean, card.std
+    facts = card.name, *pixels, __version__, _versions(), made
     digest = hashlib.sha256(repr(facts).encode())
     if isinstance(network, Unbuilt):
         digest.update(f"{card.weights_hash} {_code()}".encode())
@@ -81,10 +84,21 @@ class Kept:
     model: Any = None
 
     def read(self) -> Any:  # noqa: ANN401 - OpenVINO's model
-        """Return it."""
+        """Return it.
+
+        Raises:
+            EncoderError: The file is damaged.
+        """
         import openvino
 
-        return self.model or openvino.Core().read_model(self.path)
+        if self.model is not None:
+            return self.model
+        try:
+            return openvino.Core().read_model(self.path)
+        except RuntimeError:
+            raise EncoderError(
+                f"{self.path}: damaged: delete it, and run the same command again"
+            ) from None
 
 
 def keep(path: Path, make: Callable[[], Any]) -> Kept:
@@ -101,7 +115,7 @@ def keep(path: Path, make: Callable[[], Any]) -> Kept:
             openvino.serialize(model, fresh)
             for suffix in (".bin", ".xml"):  # what is looked for comes last
                 fresh.with_suffix(suffix).replace(path.with_suffix(suffix))
-    except OSError:
+    except (OSError, RuntimeError):  # OpenVINO's, of a full disk
         return Kept(path, model)
     return Kept(path)
 
