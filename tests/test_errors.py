@@ -4,7 +4,7 @@ import inspect
 import re
 
 from coverslip import errors
-from coverslip.errors import CoverslipError
+from coverslip.errors import CoverslipError, SlideWarning
 
 
 def drawn():
@@ -19,11 +19,11 @@ def drawn():
 
 
 def classes():
-    """Return the parent of each class as Python knows it."""
+    """Return the parent of each error as Python knows it; a warning is none."""
     return {
         name: None if cls is CoverslipError else cls.__base__.__name__
         for name, cls in inspect.getmembers(errors, inspect.isclass)
-        if cls.__module__ == errors.__name__
+        if cls.__module__ == errors.__name__ and not issubclass(cls, Warning)
     }
 
 
@@ -40,3 +40,10 @@ def test_one_except_catches_them_all():
         assert issubclass(cls, CoverslipError)
         assert cls.__mro__[-3:] == (Exception, BaseException, object)
         assert "__doc__" in vars(cls)
+
+
+def test_the_one_warning_is_no_error():
+    """It is named in the docstring, and nobody who catches errors catches it."""
+    assert not issubclass(SlideWarning, CoverslipError)
+    assert issubclass(SlideWarning, UserWarning)
+    assert "SlideWarning" in inspect.getdoc(errors)
