@@ -8,7 +8,7 @@ product measured in the same run, without overlap, and the share of time that th
 alone would take. Training: an epoch over a cohort of the size of
 CAMELYON16 (270 slides of 10,000 patches x 1024; fewer where memory does not allow, which
 is said), one and eight slides a step, beside DTFD-MIL's networks trained as its program
-does (`benchmarks.speed.training`), and from that 5 folds x 5 seeds of 100 epochs in minutes.
+does (`benchmarks.speed.dtfd`), and from that 5 folds x 5 seeds of 100 epochs in minutes.
 
 Without a GPU it says so and stops: nothing is estimated. `--any-device` runs a small
 version of everything on whatever is there, to see that it runs; its figures say nothing.

@@ -125,7 +125,7 @@ def end_to_end(folder: Path, rivals: Rivals, weights: Path, batch: int) -> store
     runs: Contestants = {k: (p.run, count) for k, p in programs.items()}
     whole = take_turns(runs, repeats, warm=False)
     starts: Contestants = {k: (p.start, count) for k, p in programs.items()}
-    start = take_turns(starts, min(3, repeats), warm=False)
+    start = take_turns(starts, repeats, warm=False)
     rest = {k: without(whole[k], start[k]) for k in whole}
     bars = {f"coverslip {k}": {"times_rival": v} for k, v in ASKED.items()}
     rows = [

@@ -28,7 +28,7 @@ ENCODED = 250
 PATCHES = 2_000
 """Patches of a bag at once the size."""
 
-TRIES = 3
+TRIES = 5
 BARS: store.Facts = {"exponent": 1.1}
 
 

@@ -20,13 +20,14 @@ from coverslip.errors import (
     SlideWarning,
 )
 from coverslip.pipeline import cluster
-from coverslip.pipeline.cluster import RayEngine, Share, share_of
+from coverslip.pipeline.cluster import RayEngine
 from coverslip.pipeline.cohort import SplitOptions
 from coverslip.pipeline.engine import LocalEngine
 from coverslip.pipeline.learn.learning import LearnOptions
 from coverslip.pipeline.learn.runs import TrainPlan, train
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.prepare.preparing import prepare
+from coverslip.pipeline.sharing import Share, share_of
 from coverslip.testing import slide_cohort, toy_cohort
 from studies import files, same
 

@@ -26,7 +26,7 @@ from coverslip.errors import (
     SlideWarning,
 )
 from coverslip.pipeline.engine import Item, Outcome, Result, attempt
-from coverslip.prepare.encoders.devices import threads
+from coverslip.pipeline.sharing import cores_of, share_of
 
 if TYPE_CHECKING:
     from coverslip.prepare.encoders.devices import Device
@@ -91,7 +91,7 @@ class RayEngine:
             left, flying = iter(items), dict[Any, Item]()
             try:
                 while True:
-                    room = AHEAD * _cores(_machines(ray)) - len(flying)
+                    room = AHEAD * cores_of(_machines(ray)) - len(flying)
                     for item in islice(left, max(0, room)):
                         flying[work.remote(sent, item, place)] = item
                     if not flying:
@@ -101,15 +101,6 @@ class RayEngine:
             finally:
                 for reference in flying:
                     ray.cancel(reference)
-
-
-@dataclass(frozen=True)
-class Share:
-    """What one task takes of a machine."""
-
-    cpus: int
-    gpus: float
-    threads: int
 
 
 @dataclass(frozen=True)
@@ -277,8 +268,8 @@ def _connected(address: str | None) -> Any:  # noqa: ANN401 - the module, loaded
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(
-                f"Ray at {asked or 'this machine'}: cannot be reached ({_line(error)}): run the command on "
-                "a machine of the cluster, with the token of the cluster if it has one"
+                f"Ray at {asked or 'this machine'}: cannot be reached ({_line(error)}): "
+                "run the command on a machine of the cluster, with the token of the cluster if it has one"
             ) from error
     return ray
 
@@ -306,32 +297,3 @@ def _check_connected(ray: Any, asked: str | None) -> None:  # noqa: ANN401 - the
 def _machines(ray: Any) -> list[dict[str, float]]:  # noqa: ANN401 - the module
     """Return what each machine of the cluster has now."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
-
-
-def _cores(machines: Sequence[dict[str, float]]) -> int:
-    return max(1, int(sum(machine.get("CPU", 0) for machine in machines)))
-
-
-def share_of(
-    machines: Sequence[dict[str, float]], network: "Device | None", gpu: float
-) -> Share:
-    """Say what a task takes.
-
-    Raises:
-        OptionError: A GPU is asked for, and no machine has one.
-    """
-    if network is None:
-        return Share(1, 0, 1)
-    with_gpu = [machine for machine in machines if machine.get("GPU")]
-    if network == "cuda" and not with_gpu:
-        raise OptionError(
-            "device=cuda: no machine of the cluster has a GPU: use --device cpu, or "
-            "start Ray where there is one"
-        )
-    if network != "cpu" and with_gpu:
-        each = min(machine.get("CPU", 0) / machine["GPU"] for machine in with_gpu)
-        cpus = max(1, int(each * gpu))
-        return Share(cpus, gpu, cpus)
-    count = threads()
-    largest = max((int(machine.get("CPU", 0)) for machine in machines), default=0)
-    return Share(max(1, min(count, largest)), 0, count)

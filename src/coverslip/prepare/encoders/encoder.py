@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from coverslip.prepare.encoders.eager import EagerNetwork
-_OUT_OF_MEMORY = ("DefaultCPUAllocator", "not enough memory", "ALLOC_FAILED")
 
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "not enough memory", "ALLOC_FAILED")
 
 CPU_BATCH = 8
 """On a CPU larger batches only make the system hand out fresh memory: half the speed."""
