@@ -65,6 +65,7 @@ def test_what_fits_stays_and_what_does_not_is_read_again():
     for room, read_again in ((needed, False), (needed - 1, True)):
         loader = Loader(items, standard(), CPU, room=room)
         assert loader.room_left == (room if read_again else 0)
+        assert loader.keeps is not read_again
         once = [batch.x for batch in loader.batches([0, 1, 2], 1)]
         for item in items:
             item.bag.features[:] += 1

@@ -72,6 +72,7 @@ class Loader:
             free there.
 
     Attributes:
+        keeps: Whether its bags stay on the device, each from its first batch on.
         room_left: What of the room its bags do not take.
     """
 
@@ -89,8 +90,8 @@ class Loader:
         self._kept: dict[int, Tensor] = {}
         needed = sum(item.bag.features.size for item in items) * dtype.itemsize
         room = room_on(device) if room is None else room
-        self._keeps = needed <= room
-        self.room_left = room - needed * self._keeps
+        self.keeps = needed <= room
+        self.room_left = room - needed * self.keeps
 
     def batches(self, order: Sequence[int], size: int) -> Iterator[Batch]:
         """Yield the bags of these numbers, so many at a time; the last has the rest."""
@@ -120,7 +121,7 @@ class Loader:
         if number not in self._orders:
             self._orders[number] = _order(bag)
         x = self._ready(bag.features, self._orders[number])
-        if self._keeps:
+        if self.keeps:
             self._kept[number] = x
         return x
 

@@ -154,6 +154,11 @@ class Trainer:
         tired = patience is not None and self.progress.since_best >= patience
         return tired or self.progress.epoch >= self.options.epochs
 
+    @property
+    def keeps_bags(self) -> bool:
+        """Whether the training bags stay on the device from the first epoch on."""
+        return self._train_bags.keeps
+
     def epochs(self) -> Iterator[dict[str, float]]:
         """Train epoch by epoch, yielding the row of the log after each.
 

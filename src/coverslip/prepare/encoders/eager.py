@@ -64,12 +64,16 @@ class EagerNetwork:
 
         A GPU works on while the caller reads the next ones; a CPU is done on return.
         """
+        with torch.inference_mode():
+            return self._fetch(self.encode(self._sent(patches)))
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Map 8-bit pixels (B, H, W, 3) on the device to features (B, dim) there.
+
+        A GPU is not waited for.
+        """
         with torch.inference_mode(), self._arithmetic():
-            if self._run is None:
-                features = self._encode(self._sent(patches))
-            else:
-                features = self._compiled(self._sent(patches))
-            return self._fetch(features)
+            return self._encode(pixels) if self._run is None else self._compiled(pixels)
 
     def _encode(self, pixels: Tensor) -> Tensor:
         """Map 8-bit pixels (B, H, W, 3) on the device to features (B, dim), float32."""
