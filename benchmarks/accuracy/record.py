@@ -63,7 +63,7 @@ def circumstances() -> store.Facts:
     )
     return {
         "commit": commit_of(PROJECT),
-        "command": " ".join(["python", program, *sys.argv[1:]]),
+        "command": " ".join(["python", program, *map(without_paths, sys.argv[1:])]),
         "versions": {
             "coverslip": __version__,
             "python": platform.python_version(),
@@ -71,6 +71,11 @@ def circumstances() -> store.Facts:
         },
         "machine": machine(),
     }
+
+
+def without_paths(text: str) -> str:
+    """Return a text in which of each absolute path only its last part is left."""
+    return re.sub(r"(?<![\w.:/])/(?:[^/\s]+/)+(?=[^/\s])", "", text)
 
 
 def _versions() -> Iterator[tuple[str, str]]:

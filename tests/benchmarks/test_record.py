@@ -11,6 +11,7 @@ from benchmarks.accuracy.record import (
     commit_of,
     earlier_rows,
     merged,
+    without_paths,
 )
 
 from coverslip.errors import DataError
@@ -43,6 +44,20 @@ def test_rows_of_another_plan_do_not_mix(tmp_path):
     write_json(out, {"commit": "a", "seeds": [0], "results": []})
     with pytest.raises(DataError, match="made with other seeds"):
         earlier_rows(out, {"seeds": [0, 1]})
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("--dtfd=/a/home/DTFD-MIL", "--dtfd=DTFD-MIL"),
+        ("no such file: '/a/b.h5', /c/", "no such file: 'b.h5', /c/"),
+        ("../peers/CLAM", "../peers/CLAM"),
+        ("images/s, https://example.org/a/b", "images/s, https://example.org/a/b"),
+    ],
+)
+def test_a_result_names_no_path_of_a_machine(text, told):
+    """Only the last part of an absolute one is left."""
+    assert without_paths(text) == told
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
