@@ -22,6 +22,16 @@ WIDTH, GROUPS, CLIP = 512, 4, 5.0
 CPU = torch.device("cpu")
 
 
+def require_checkout(folder: Path) -> None:
+    """Refuse a folder that is no checkout of the published code.
+
+    Raises:
+        SystemExit: It is not.
+    """
+    if not (folder / "Model" / "network.py").is_file():
+        raise SystemExit(f"{folder}: no checkout of DTFD-MIL: no Model/network.py")
+
+
 class Published:
     """A training of them with distillation AFS.
 
@@ -43,10 +53,7 @@ class Published:
         detach: bool = False,
         device: torch.device = CPU,
     ) -> None:
-        if not (checkout / "Model" / "network.py").is_file():
-            raise SystemExit(
-                f"{checkout}: no checkout of DTFD-MIL: no Model/network.py"
-            )
+        require_checkout(checkout)
         sys.path.insert(0, str(checkout))
         attention = importlib.import_module("Model.Attention")
         network = importlib.import_module("Model.network")

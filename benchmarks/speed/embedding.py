@@ -66,6 +66,25 @@ if coords:
 
 
 @dataclass(frozen=True)
+class Laid:
+    """A study in which the patches of one slide are laid.
+
+    Attributes:
+        slide: The slide.
+        study: Its folder.
+        coords: The file of its patches.
+        made: The folder that its features will have.
+        count: How many patches there are.
+    """
+
+    slide: Path
+    study: Path
+    coords: Path
+    made: Path
+    count: int
+
+
+@dataclass(frozen=True)
 class Program:
     """One contestant.
 
@@ -105,21 +124,13 @@ def main(
 
 def end_to_end(folder: Path, rivals: Rivals, weights: Path, batch: int) -> store.Facts:
     """Time whole programs on one slide."""
-    slide = data_folder() / SLIDE
-    study = folder / "study"
-    options = ("--out", study, "--size", SIDE, "--quiet")
-    run_process(coverslip("patches", slide, *options))
-    patching = store.Study(study).patching(Mpp(0.5), SIDE, 0)
-    coords = patching.patches(slide.stem)
-    count = len(Patches.load(coords))
-    made = patching.features_folder("resnet50")
-    programs = {
-        f"coverslip {way}": ours(slide, study, made, weights, way) for way in ASKED
-    }
+    laid = lay(data_folder() / SLIDE, folder / "study")
+    count = laid.count
+    programs = {f"coverslip {way}": ours(laid, weights, way) for way in ASKED}
     if "clam" in rivals:
-        programs["CLAM"] = clam(folder / "clam", rivals, slide, coords, batch)
+        programs["CLAM"] = clam(folder / "clam", rivals, laid, batch)
     if "trident" in rivals:
-        programs["TRIDENT"] = trident(folder / "trident", rivals, slide, coords, batch)
+        programs["TRIDENT"] = trident(folder / "trident", rivals, laid, batch)
     others = [name for name in programs if not name.startswith("coverslip")]
     repeats = REPEATS if others else 1
     runs: Contestants = {k: (p.run, count) for k, p in programs.items()}
@@ -135,16 +146,26 @@ def end_to_end(folder: Path, rivals: Rivals, weights: Path, batch: int) -> store
     exact = features_of(programs["coverslip fp32"].features)
     for row in rows:
         row |= compared(features_of(programs[row["who"]].features), exact)
-        row |= idle(study, row["who"])
+        row |= idle(laid.study, row["who"])
     return {
         "stage": "embedding",
-        "slide": f"{slide.name}, {count} patches of {SIDE} px",
+        "slide": f"{laid.slide.name}, {count} patches of {SIDE} px",
         "seconds_of_start": {
             k: float(f"{count / timing.rate:.3g}") for k, timing in start.items()
         },
         "rival_batch": batch,
         "rows": rows,
     }
+
+
+def lay(slide: Path, study: Path) -> Laid:
+    """Find the tissue of a slide and lay its patches."""
+    options = ("--out", study, "--size", SIDE, "--quiet")
+    run_process(coverslip("patches", slide, *options))
+    patching = store.Study(study).patching(Mpp(0.5), SIDE, 0)
+    coords = patching.patches(slide.stem)
+    made = patching.features_folder("resnet50")
+    return Laid(slide, study, coords, made, len(Patches.load(coords)))
 
 
 def without(whole: Timing, start: Timing) -> Timing:
@@ -157,14 +178,23 @@ def without(whole: Timing, start: Timing) -> Timing:
     )
 
 
-def ours(slide: Path, study: Path, made: Path, weights: Path, way: str) -> Program:
-    """Return `coverslip features`, in a study whose patches are laid."""
+def ours(laid: Laid, weights: Path, way: str, *more: object) -> Program:
+    """Return `coverslip features`, in a study whose patches are laid.
+
+    Args:
+        laid: The study.
+        weights: Of the ResNet-50.
+        way: Its name, which begins with the precision.
+        more: Options of the command.
+    """
+    slide, study, made = laid.slide, laid.study, laid.made
     kept = made.with_name(f"kept_{way}")
     command = coverslip(
         "features",
         slide,
         *("--out", study, "--weights", weights, "--precision", way.split(",")[0]),
         *("--size", SIDE, "--resize", SIDE, "--crop", SIDE, "--quiet"),
+        *more,
     )
 
     def run(*, fresh: bool) -> Spent:
@@ -194,10 +224,9 @@ def forget_ranges() -> None:
         path.unlink()
 
 
-def clam(
-    folder: Path, rivals: Rivals, slide: Path, coords: Path, batch: int
-) -> Program:
+def clam(folder: Path, rivals: Rivals, laid: Laid, batch: int) -> Program:
     """Return CLAM's `extract_features_fp.py`, given our coordinates, which it reads."""
+    slide, coords = laid.slide, laid.coords
     (folder / "coords" / "patches").mkdir(parents=True)
     shutil.copy(coords, folder / "coords" / "patches" / f"{slide.stem}.h5")
     listed = folder / "slides.csv"
@@ -220,20 +249,19 @@ def clam(
     return Program(partial(run, fresh=True), partial(run, fresh=False), target)
 
 
-def trident(
-    folder: Path, rivals: Rivals, slide: Path, coords: Path, batch: int
-) -> Program:
+def trident(folder: Path, rivals: Rivals, laid: Laid, batch: int) -> Program:
     """Return TRIDENT's extraction of features, given our coordinates, which it reads."""
 
     def run(*, fresh: bool) -> Spent:
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
-        given = [str(slide), str(coords) if fresh else "", str(folder), str(batch)]
+        coords = str(laid.coords) if fresh else ""
+        given = [str(laid.slide), coords, str(folder), str(batch)]
         command = [rivals.python, "-c", TRIDENT, *given]
         where = rivals.folders["trident"]
         return run_process(command, cwd=where, env=rivals.env("trident"))
 
-    target = folder / f"{slide.stem}.h5"
+    target = folder / f"{laid.slide.stem}.h5"
     return Program(partial(run, fresh=True), partial(run, fresh=False), target)
 
 

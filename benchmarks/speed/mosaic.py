@@ -3,7 +3,8 @@
     python -m benchmarks.speed.mosaic SIDE FILE
 
 A grid of blocks of `BLOCK` pixels; about a third show tissue cut from the real slide at
-full resolution, the others its glass. Coarser levels are area means of the block.
+full resolution, the others its glass; or a painted slide's, where there is no real one.
+Coarser levels are area means of the block.
 Beyond `SHARED` pixels tiles that are alike share their bytes in the file: a slide of
 100,000 pixels then takes some megabytes and as many seconds.
 """
@@ -19,6 +20,7 @@ import simplejpeg
 import tifffile
 from benchmarks.accuracy.record import PROJECT, data_folder
 
+from coverslip.cohorts.painted.slide import PaintedOptions, paint_slide
 from coverslip.slides.finding import open_slide
 from coverslip.slides.slide import RGB
 from coverslip.store import writing
@@ -46,9 +48,18 @@ def mosaic(side: int, folder: Path = PROJECT / "build" / "speed") -> Path:
     return path
 
 
-def write_mosaic(path: Path, side: int, seed: int = 0) -> None:
-    """Write a mosaic; tiles are encoded one by one, so that memory stays small."""
-    pieces = _pieces()
+def write_mosaic(
+    path: Path, side: int, seed: int = 0, pieces: list[RGB] | None = None
+) -> None:
+    """Write a mosaic; tiles are encoded one by one, so that memory stays small.
+
+    Args:
+        path: The file.
+        side: Width and height in pixels.
+        seed: Draws which piece lies where.
+        pieces: A block of glass, then some of tissue; those of the real slide without.
+    """
+    pieces = pieces or _pieces()
     cells = -(-side // BLOCK)
     chance = np.random.default_rng(seed)
     kinds = chance.integers(1, len(pieces), (cells, cells))
@@ -92,6 +103,23 @@ def _pieces() -> list[RGB]:
         return [
             np.array(slide.read(l0_xy, 0, (BLOCK, BLOCK))) for l0_xy in (GLASS, *TISSUE)
         ]
+
+
+def painted_pieces(across: int = 3) -> list[RGB]:
+    """Return as many blocks of a painted slide: the palest, then the most stained.
+
+    Args:
+        across: Blocks in a row of the painted slide.
+    """
+    options = PaintedOptions(size=across * BLOCK, fold_share=0, ink_share=0)
+    image = paint_slide(np.random.default_rng(0), options, lesions=False).image
+    blocks = [
+        np.ascontiguousarray(part)
+        for row in np.split(image, across)
+        for part in np.split(row, across, axis=1)
+    ]
+    blocks.sort(key=lambda block: float(block.mean()), reverse=True)
+    return [blocks[0], *blocks[-len(TISSUE) :]]
 
 
 def _reduced(piece: RGB, level: int) -> RGB:

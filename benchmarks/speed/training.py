@@ -80,12 +80,27 @@ def epoch_of(
     name: str, items: list[Labelled], precision: str, slides: int = 1
 ) -> Callable[[], object]:
     """Return what trains one of our models for one epoch, without validation."""
-    options = TrainOptions.model_validate(
-        {"epochs": 1_000, "precision": precision, "slides_per_step": slides}
-    )
-    chosen = entry(name).options()
-    trainer = Trainer(build(name, DIM, 2, chosen), items, items, options)
+    trainer = trainer_of(name, items, precision=precision, slides_per_step=slides)
     return lambda: trainer.pass_over(0)
+
+
+def trainer_of(
+    name: str,
+    items: list[Labelled],
+    val: list[Labelled] | None = None,
+    **options: object,
+) -> Trainer:
+    """Return a training of one of our models, on a CPU unless the options say else.
+
+    Args:
+        name: The model.
+        items: Training bags.
+        val: Validation bags; the same without.
+        options: As `TrainOptions` has them.
+    """
+    chosen = TrainOptions.model_validate({"epochs": 1_000, "device": "cpu", **options})
+    model = build(name, DIM, 2, entry(name).options())
+    return Trainer(model, items, val or items, chosen)
 
 
 def products(kind: str) -> Callable[[], object]:
