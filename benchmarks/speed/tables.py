@@ -2,8 +2,8 @@
 
     python -m benchmarks.speed.tables
 
-Every figure in them comes from `benchmarks/results/speed_*.json`; a test compares the
-page with the files.
+Every figure in them comes from `benchmarks/results/speed_*.json`, and of a GPU from
+`gpu.json` there; a test compares the page with the files.
 """
 
 from benchmarks.accuracy.record import PROJECT, RESULTS
@@ -18,13 +18,22 @@ PAGE = PROJECT / "docs" / "speed.md"
 COLUMNS = {
     "what": "task",
     "who": "who",
+    "limit_tflops": "matrix product, TFLOP/s",
+    "per_second": "per second",
+    "per_second_without_start": "per second without start",
     "per_cpu_second": "per CPU second",
     "seconds": "CPU seconds",
+    "first_epoch_seconds": "first epoch, s",
+    "wall_seconds": "seconds by the clock",
+    "start_seconds": "of these its start",
+    "minutes": "minutes in all",
     "peak_mb": "peak MB",
     "auc": "AUC",
     "sd_of_seeds": "sd of seeds",
     "difference": "difference",
+    "standard_error": "standard error",
     "half_interval": "± (95 %)",
+    "within_noise": "within noise",
     "times_rival": "times the rival, CPU",
     "wall_times_rival": "times the rival, wall",
     "of_limit": "of the limit",
@@ -34,6 +43,9 @@ COLUMNS = {
     "exponent": "exponent",
     "error": "error",
     "cosine": "least cosine",
+    "limited_by": "limited by",
+    "bags": "bags lie",
+    "failed": "failed",
 }
 """Figures that a row may have, in order, and how the page calls them."""
 
@@ -59,7 +71,31 @@ def _measured(facts: store.Facts) -> list[str]:
     """Return the line that says where and when a table was measured."""
     if "machine" not in facts:
         return []
-    return [f"Measured in {facts['seconds']} s on: {facts['machine']}."]
+    on = facts["machine"]
+    if "gpu" in facts:
+        gpu = ", ".join(f"{name} {told}" for name, told in facts["gpu"].items() if told)
+        on = f"{gpu}, torch {facts['versions']['torch']}; {on}"
+    return [f"Measured in {facts['seconds']} s on: {on}."]
+
+
+def of_gpu(facts: store.Facts | None) -> str:
+    """Return the tables of a GPU, one a stage; or how to measure one."""
+    if facts is None:
+        return (
+            "No GPU has been measured yet: `python -m benchmarks.gpu` does it where "
+            "there is one, and puts its tables here."
+        )
+    parts: dict[str, list[store.Facts]] = {}
+    for row in facts["rows"]:
+        parts.setdefault(row["stage"], []).append(row)
+    shown = [table({"rows": rows}).rstrip() for rows in parts.values()]
+    return "\n\n".join([*shown, *_measured(facts)])
+
+
+def gpu() -> store.Facts | None:
+    """Return what was measured of a GPU, if anything was."""
+    path = RESULTS / "gpu.json"
+    return dict(store.read_json(path)) if path.exists() else None
 
 
 def stages() -> dict[str, store.Facts]:
@@ -74,6 +110,7 @@ def write() -> None:
     for name, facts in stages().items():
         if marks(name, MAKER)[0] in page:
             page = renew(page, name, table(facts), MAKER)
+    page = renew(page, "gpu", of_gpu(gpu()), MAKER)
     store.write_text(PAGE, page)
 
 
@@ -82,6 +119,8 @@ def _line(cells: list[str]) -> str:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float | int):
         return f"{value:,}" if abs(value) >= 1000 else f"{value:g}"
     return "" if value is None else str(value)

@@ -58,3 +58,40 @@ def test_a_precision_that_the_cpu_has_not_is_not_judged(monkeypatch):
     *_, told, _, where = tables.table(facts).splitlines()
     assert told.endswith("times the rival, CPU ≥ 3: this CPU has no bf16 |")
     assert where == "Measured in 7 s on: a loom."
+
+
+def test_the_page_shows_what_was_measured_of_a_gpu():
+    """Or says that nothing was, and how to."""
+    page = tables.PAGE.read_text("utf-8")
+    assert renew(page, "gpu", tables.of_gpu(tables.gpu()), tables.MAKER) == page
+    assert "No GPU has been measured yet: `python -m benchmarks.gpu`" in tables.of_gpu(
+        None
+    )
+
+
+def test_a_gpu_has_a_table_a_stage():
+    """Rows of the same stage stand in one, a failure among them; the card is named."""
+    rows = [
+        {"stage": "encoder", "what": "a", "who": "b", "per_second": 9.0},
+        {"stage": "learning", "what": "c", "who": "d", "within_noise": True},
+        {
+            "stage": "encoder",
+            "what": "encoder",
+            "who": "failed",
+            "failed": "OSError: x",
+        },
+    ]
+    facts = {"rows": rows, "gpu": {"card": "a loom", "driver": None, "cuda": "13"}}
+    facts |= {"machine": "Linux", "seconds": 7, "versions": {"torch": "2"}}
+    assert tables.of_gpu(facts).splitlines() == [
+        "| task | who | per second | failed |",
+        "|---|---|---|---|",
+        "| a | b | 9 |  |",
+        "| encoder | failed |  | OSError: x |",
+        "",
+        "| task | who | within noise |",
+        "|---|---|---|",
+        "| c | d | yes |",
+        "",
+        "Measured in 7 s on: card a loom, cuda 13, torch 2; Linux.",
+    ]

@@ -1,0 +1,1 @@
+"""What a GPU makes of it: encoder, whole program, training, and what is learnt."""
