@@ -66,6 +66,20 @@ def test_features_are_pytorchs(card, network, side):
     assert relative(swift, plain) < 1e-5
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_patch_has_its_features_whoever_is_beside_it(precision):
+    """Alone, in an odd number, or in a large batch: to the bit, and in order."""
+    card, patches = replace(RESNET50, input_size=64, resize=64), soft(7, 64)
+    encoder = Encoder(
+        card, ResNetTrunk(), device="cpu", precision=precision, runtime="openvino"
+    )
+    encoder.calibrate(patches[:2])
+    whole = encoder.embed(patches)
+    for count in (1, 3, 7):
+        assert np.array_equal(encoder.embed(patches[:count]), whole[:count])
+    assert len(np.unique(whole, axis=0)) == len(patches)
+
+
 class LearntByHeart(nn.Module):
     """A network in whose trace the batch is a number: two, as it was traced with."""
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "not enough memory", "ALLOC_FAILED")
 
 CPU_BATCH = 8
-"""On a CPU larger batches only make the system hand out fresh memory: half the speed."""
+"""PyTorch's: on a CPU larger batches only make the system hand out fresh memory: half the speed."""
 
 
 class Network(Protocol):
@@ -73,7 +73,8 @@ class Encoder:
         self.precision = precision
         self.runtime = choose_runtime(runtime, device, precision)
         self.device = choose_device(device, precision)
-        self.batch_limit = CPU_BATCH if self.device == "cpu" else None
+        by_torch = self.runtime != "openvino"  # which divides a batch by itself
+        self.batch_limit = CPU_BATCH if self.device == "cpu" and by_torch else None
         self.calibration: str | None = None
         self._network: Network
         if self.runtime == "openvino":
@@ -112,7 +113,7 @@ class Encoder:
         """Encode patches.
 
         A batch that does not fit in memory is cut in half until it fits; the size that
-        fitted is kept in `batch_limit` for the calls to come. On a CPU the network is
+        fitted is kept in `batch_limit` for the calls to come. On a CPU PyTorch is
         given `CPU_BATCH` patches at a time whatever the batch.
 
         Args:
