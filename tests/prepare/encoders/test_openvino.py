@@ -66,6 +66,20 @@ def test_features_are_pytorchs(card, network, side):
     assert relative(swift, plain) < 1e-5
 
 
+def test_a_resnets_products_are_halved(monkeypatch):
+    """Its eleven 3 x 3 convolutions of stride 1, in fp32 alone."""
+    halve, found = openvino.halve_products, []
+    monkeypatch.setattr(
+        openvino, "halve_products", lambda model: found.append(halve(model))
+    )
+    card = replace(RESNET50, input_size=64, resize=64)
+    for precision in ("fp32", "bf16"):
+        Encoder(
+            card, ResNetTrunk(), device="cpu", precision=precision, runtime="openvino"
+        )
+    assert found == [11]
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_patch_has_its_features_whoever_is_beside_it(precision):
     """Alone, in an odd number, or in a large batch: to the bit, and in order."""
