@@ -19,13 +19,13 @@ import pytest
 
 from coverslip.cli import cli
 from coverslip.cli.completion import MENU, menu_facts
-from coverslip.learn.models.dmia import DMIAOptions
+from coverslip.learn.models.dmia_options import DMIAOptions
 from coverslip.learn.models.zoo import MODELS
-from coverslip.learn.training import TrainOptions
+from coverslip.learn.splits import SplitOptions
+from coverslip.learn.train_options import TrainOptions
 from coverslip.options import Options
-from coverslip.pipeline.cohort import SplitOptions
 from coverslip.pipeline.prepare.table import COLUMNS
-from coverslip.pipeline.show.exported import ExportOptions
+from coverslip.pipeline.show.export_options import ExportOptions
 from coverslip.prepare.encoders.registry import encoder_names
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions

@@ -35,6 +35,53 @@ def test_nothing_heavy_is_loaded(act):
     assert done.stdout.splitlines()[-1] == ""
 
 
+ASKED = """
+import sys
+from contextlib import suppress
+from coverslip.cli import main
+for words in {asked!r}:
+    with suppress(SystemExit):
+        main(words)
+    print(f"#{{sys.modules.keys() & {{'torch', 'sklearn', 'matplotlib'}} or ''}}")
+"""
+
+
+def test_no_help_and_no_mistake_waits_for_torch(tmp_path):
+    """Options, names of models and files of options are checked without networks."""
+    config = tmp_path / "wrong.toml"
+    config.write_text("[model.options]\nhedas = 2\n", encoding="utf-8")
+    train = ["train", str(tmp_path), "--labels-from-names"]
+    run = ["run", str(tmp_path), "--out", str(tmp_path), "--labels-from-names"]
+    wrong = [
+        [*train, "--no-such-option"],
+        [*train, "--epochs", "none"],
+        [*train, "--epochs", "0"],
+        [*train, "--model", "no_such_model"],
+        [*train, "--set", "hedas=2"],
+        [*train, "--name", ".."],
+        [*train, "--config", str(config)],
+        [*run, "--model", "no_such_model"],
+        ["plan", str(tmp_path), "--labels-from-names", "--set", "hedas=2"],
+        ["evaluate", "model", "--features", "features"],
+        ["predict", "model", "slide", "--out", "out.csv", "--batch-size", "0"],
+        ["export", str(tmp_path), "--hot-from", "2"],
+        ["report", str(tmp_path), "--patches", "0"],
+        ["view", str(tmp_path), "--port", "-1"],
+    ]
+    asked = [[name, "--help"] for name in COMMANDS] + wrong
+    done = subprocess.run(
+        [sys.executable, "-c", ASKED.format(asked=asked)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded = [line[1:] for line in done.stdout.splitlines() if line.startswith("#")]
+    assert dict(zip(map(" ".join, asked), loaded, strict=True)) == dict.fromkeys(
+        map(" ".join, asked), ""
+    )
+    assert len(done.stderr.splitlines()) >= len(wrong)
+
+
 def test_commands_on_slides_wait_for_no_more_than_they_use():
     """Tissue and patches need no torch, and nothing of learning or judging."""
     heavy = ("torch", "scipy", "sklearn", "matplotlib", "openvino", "ssl")

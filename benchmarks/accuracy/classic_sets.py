@@ -36,7 +36,7 @@ from benchmarks.accuracy.resampled import corrected_t_test
 from coverslip import store
 from coverslip.judge.comparison import holm
 from coverslip.learn.models.zoo import MODELS
-from coverslip.learn.training import TrainOptions
+from coverslip.learn.train_options import TrainOptions
 
 OURS = "dmia"
 QUICK_MODELS = ("dmia", "gated_abmil", "instance_max")

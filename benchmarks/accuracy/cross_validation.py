@@ -28,7 +28,7 @@ from sklearn.model_selection import StratifiedKFold
 from coverslip import store
 from coverslip.judge.metrics import auc, log_loss
 from coverslip.learn.models.model import MILModel
-from coverslip.learn.training import TrainOptions
+from coverslip.learn.train_options import TrainOptions
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]

@@ -17,7 +17,8 @@ from torch.func import functional_call, stack_module_state, vmap
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.models.pseudobags import canonical_order
 from coverslip.learn.models.zoo import build, entry
-from coverslip.learn.training import TrainOptions, learning_rate
+from coverslip.learn.train_options import TrainOptions
+from coverslip.learn.training import learning_rate
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8

@@ -51,7 +51,7 @@ from benchmarks.accuracy.tissue_trials import (
 )
 
 from coverslip import store
-from coverslip.learn.models.dmia import PRESETS
+from coverslip.learn.models.dmia_options import PRESETS
 from coverslip.tables import write_csv
 
 PAPER_MODEL = {k: v for k, v in PRESETS["paper"].facts().items() if k != "dim"}

@@ -26,12 +26,8 @@ from coverslip.learn.bags import feature_statistics
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.prediction import predict_bag
-from coverslip.learn.training import (
-    Labelled,
-    Trainer,
-    TrainOptions,
-    attention_entropy,
-)
+from coverslip.learn.train_options import TrainOptions
+from coverslip.learn.training import Labelled, Trainer, attention_entropy
 
 WIDTH = 128
 """Length of the reduced features, of every model alike."""

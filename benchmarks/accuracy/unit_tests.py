@@ -41,7 +41,7 @@ from coverslip import store
 from coverslip.judge.metrics import auc
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.models.zoo import MODELS
-from coverslip.learn.training import TrainOptions
+from coverslip.learn.train_options import TrainOptions
 
 Patches = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int, bool], Patches]

@@ -20,7 +20,8 @@ from benchmarks.speed.measure import Contestants, kinds, rows_of, show, take_tur
 from coverslip import store
 from coverslip.learn.loading import Labelled
 from coverslip.learn.models.zoo import build, entry
-from coverslip.learn.training import Trainer, TrainOptions
+from coverslip.learn.train_options import TrainOptions
+from coverslip.learn.training import Trainer
 from coverslip.prepare.features import Features
 
 BAGS, PATCHES, DIM, WIDTH = 6, 8_000, 1024, 512

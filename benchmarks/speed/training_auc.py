@@ -30,7 +30,8 @@ from scipy import stats
 
 from coverslip import store
 from coverslip.learn.bags import feature_statistics
-from coverslip.learn.training import Trainer, TrainOptions
+from coverslip.learn.train_options import TrainOptions
+from coverslip.learn.training import Trainer
 
 EPOCHS, SEEDS, RATE = 16, 5, 1e-3
 WAYS: dict[str, dict[str, Any]] = {

@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from coverslip.learn.checkpoint import load_model as load_model
     from coverslip.learn.labels import read_labels as read_labels
     from coverslip.learn.prediction import predict_bag as predict_bag
-    from coverslip.learn.training import TrainOptions as TrainOptions
+    from coverslip.learn.splits import SplitOptions as SplitOptions
+    from coverslip.learn.train_options import TrainOptions as TrainOptions
     from coverslip.pipeline.camelyon16 import camelyon16 as camelyon16
-    from coverslip.pipeline.cohort import SplitOptions as SplitOptions
     from coverslip.pipeline.demo import demo as demo
     from coverslip.pipeline.doctor import doctor as doctor
     from coverslip.pipeline.exchange.converting import ConvertOptions as ConvertOptions
     from coverslip.pipeline.exchange.converting import convert as convert
     from coverslip.pipeline.exchange.validating import validate as validate
-    from coverslip.pipeline.learn.learning import LearnOptions as LearnOptions
+    from coverslip.pipeline.learn.learn_options import LearnOptions as LearnOptions
     from coverslip.pipeline.plan.planning import plan as plan
     from coverslip.pipeline.predict.localising import froc as froc
     from coverslip.pipeline.predict.truth import Truth as Truth
     from coverslip.pipeline.prepare.preparation import Preparation as Preparation
     from coverslip.pipeline.prepare.preparation import PrepareOptions as PrepareOptions
-    from coverslip.pipeline.report.reporting import ReportOptions as ReportOptions
-    from coverslip.pipeline.show.exported import ExportOptions as ExportOptions
+    from coverslip.pipeline.report.report_options import ReportOptions as ReportOptions
+    from coverslip.pipeline.show.export_options import ExportOptions as ExportOptions
     from coverslip.pipeline.show.exporting import export as export
     from coverslip.pipeline.verbs import TrainPlan as TrainPlan
     from coverslip.pipeline.verbs import compare as compare
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from coverslip.slides.finding import Scales as Scales
     from coverslip.slides.finding import find_slides as find_slides
     from coverslip.slides.finding import open_slide as open_slide
-    from coverslip.viewer.viewing import ViewOptions as ViewOptions
+    from coverslip.viewer.view_options import ViewOptions as ViewOptions
     from coverslip.viewer.viewing import view as view
 
 

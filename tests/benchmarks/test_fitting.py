@@ -5,7 +5,7 @@ import torch
 from benchmarks.accuracy.fitting import example, fit, fit_together, small, standardise
 
 from coverslip.learn.models.zoo import MODELS
-from coverslip.learn.training import TrainOptions
+from coverslip.learn.train_options import TrainOptions
 
 PLAN = TrainOptions(epochs=2, lr=1e-3, weight_decay=1e-2, clip=0.5)
 

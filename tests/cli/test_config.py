@@ -15,7 +15,7 @@ from coverslip.cli.learn import options_from, plan_from
 from coverslip.cli.options import pick
 from coverslip.cli.prepare import preparation_from
 from coverslip.learn.models.zoo import entry
-from coverslip.learn.training import TrainOptions
+from coverslip.learn.train_options import TrainOptions
 from coverslip.pipeline.prepare.preparation import PrepareOptions
 from coverslip.testing import toy_cohort
 from studies import files, same

@@ -9,8 +9,7 @@ from types import SimpleNamespace
 import click
 import pytest
 
-from coverslip.cli import COMMANDS, LazyGroup, whole
-from coverslip.cli import camelyon16 as camelyon16_module
+from coverslip.cli import COMMANDS, LazyGroup
 from coverslip.pipeline.demo import DemoResult, HotPatches
 from coverslip.pipeline.prepare.table import SlideTable
 from coverslip.pipeline.verbs import RunResult, TrainResult
@@ -172,7 +171,7 @@ def test_the_demo(cli, tmp_path, monkeypatch):
     hot = HotPatches("a", float("nan"), 0.5)
     monkeypatch.setattr(DemoResult, "story", lambda _: "")
     result = DemoResult(None, ran, (hot,))
-    monkeypatch.setattr(whole, "run_demo", lambda *_, **__: result)
+    monkeypatch.setattr("coverslip.pipeline.demo.demo", lambda *_, **__: result)
     facts = told(cli("demo", "--json"))
     assert facts.keys() == documented("demo")
     assert facts["hot_patches"] == [
@@ -197,7 +196,7 @@ def test_camelyon16(cli, miniature, tmp_path, monkeypatch):
         story=lambda: "",
     )
     monkeypatch.setattr(
-        camelyon16_module.pipeline, "camelyon16", lambda *_, **__: result
+        "coverslip.pipeline.camelyon16.camelyon16", lambda *_, **__: result
     )
     ran = cli(*words)
     assert told(ran).keys() == documented("camelyon16")

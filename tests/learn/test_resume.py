@@ -12,7 +12,8 @@ from coverslip.errors import CorruptFileError, ParametersDifferError
 from coverslip.learn.loading import Labelled
 from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.resume import restore_state, save_state
-from coverslip.learn.training import Trainer, TrainOptions
+from coverslip.learn.train_options import TrainOptions
+from coverslip.learn.training import Trainer
 from coverslip.prepare.features import Features
 
 EPOCHS = 6

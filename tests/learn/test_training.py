@@ -12,9 +12,9 @@ from coverslip.learn.bags import feature_statistics
 from coverslip.learn.loading import Labelled
 from coverslip.learn.models.zoo import build, entry
 from coverslip.learn.prediction import predict_bag
+from coverslip.learn.train_options import TrainOptions
 from coverslip.learn.training import (
     Trainer,
-    TrainOptions,
     _generator,
     attention_entropy,
     learning_rate,

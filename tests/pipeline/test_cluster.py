@@ -19,11 +19,11 @@ from coverslip.errors import (
     OutputError,
     SlideWarning,
 )
+from coverslip.learn.splits import SplitOptions
 from coverslip.pipeline import cluster
 from coverslip.pipeline.cluster import RayEngine
-from coverslip.pipeline.cohort import SplitOptions
 from coverslip.pipeline.engine import LocalEngine
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.runs import TrainPlan, train
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.prepare.preparing import prepare

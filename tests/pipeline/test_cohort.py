@@ -9,12 +9,8 @@ import pytest
 from coverslip.errors import DataError, LabelError
 from coverslip.learn.labels import read_labels
 from coverslip.learn.split_files import read_splits, write_splits
-from coverslip.pipeline.cohort import (
-    SplitOptions,
-    choose_folds,
-    choose_split,
-    open_cohort,
-)
+from coverslip.learn.splits import SplitOptions
+from coverslip.pipeline.cohort import choose_folds, choose_split, open_cohort
 from coverslip.prepare.features import Features
 from coverslip.testing import toy_cohort
 

@@ -7,7 +7,8 @@ from shapely.geometry import box
 
 from coverslip.cohorts.painted.cohort import PaintedCohort, PaintedOptions, PaintedRow
 from coverslip.pipeline import demo as module
-from coverslip.pipeline.demo import DemoOptions, demo, hot_patches
+from coverslip.pipeline.demo import demo, hot_patches
+from coverslip.pipeline.demo_options import DemoOptions
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
 from coverslip.prepare.annotations import write_asap_xml
 from coverslip.prepare.encoders import registry

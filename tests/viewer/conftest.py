@@ -7,7 +7,8 @@ import pytest
 from shapely import box
 
 from coverslip.prepare.annotations import write_asap_xml
-from coverslip.viewer.viewing import ViewOptions, view
+from coverslip.viewer.view_options import ViewOptions
+from coverslip.viewer.viewing import view
 from viewer_client import LESION_BOX, Client, served
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 from coverslip.errors import MissingExtraError
 from coverslip.tables import read_csv, write_csv
 from coverslip.viewer.assets import find_openseadragon
-from coverslip.viewer.viewing import ViewOptions, view
+from coverslip.viewer.view_options import ViewOptions
+from coverslip.viewer.viewing import view
 from viewer_client import LESION_BOX, served
 
 READY = "#stage[data-ready='{0}'][data-loaded='{0}']"

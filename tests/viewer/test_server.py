@@ -12,7 +12,8 @@ from PIL import Image
 from coverslip.errors import OptionError
 from coverslip.testing import slide_file
 from coverslip.viewer.assets import page_files
-from coverslip.viewer.viewing import PORT, ViewOptions, view
+from coverslip.viewer.view_options import PORT, ViewOptions
+from coverslip.viewer.viewing import view
 from viewer_client import served
 
 TILE = "/api/slides/slide_00/tiles/10/1/1.jpg"

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+import coverslip
 from coverslip.cli.engine import engine_from, engine_options
 from coverslip.cli.learn import learn_options, model_option, options_from
 from coverslip.cli.prepare import (
@@ -20,10 +21,9 @@ from coverslip.cli.prepare import (
     tissue_options,
 )
 from coverslip.cli.telling import JSON, command_line, tell
-from coverslip.cohorts.camelyon16.layout import take_stock
+from coverslip.cohorts.camelyon16.layout import FOLDER, take_stock
 from coverslip.cohorts.camelyon16.miniature import paint_miniature
-from coverslip.pipeline import camelyon16 as pipeline
-from coverslip.pipeline.verbs import TrainPlan
+from coverslip.pipeline.learn.train_plan import TrainPlan
 
 FIXED = {"folds", "repeats", "split", "split_seed", "test_share", "val_share"}
 """Options of `train` that make no sense where the split is given."""
@@ -66,13 +66,14 @@ def camelyon16(
     if miniature:
         paint_miniature(folder, workers=given["workers"] or os.cpu_count() or 1)
     stock = take_stock(folder)
-    inventory = out / pipeline.FOLDER / "inventory.csv"
+    inventory = out / FOLDER / "inventory.csv"
     if check:
         stock.write(inventory)
         lines = [stock.report(), f"each slide: {inventory}"]
         tell({"inventory": inventory, **stock.facts()}, lines, as_json=as_json)
         return
     click.echo(stock.report(), err=as_json)
+    preparation = preparation_from(out, given)
     plan = TrainPlan(
         name=given["name"],
         seeds=given["seeds"],
@@ -81,7 +82,7 @@ def camelyon16(
         engine=engine_from(out, given),
         typed=command_line(),
     )
-    result = pipeline.camelyon16(folder, preparation_from(out, given), options, plan)
+    result = coverslip.camelyon16(folder, preparation, options, plan)
     tell(
         {
             **result.facts(),

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+import coverslip
 from coverslip.cli.telling import JSON, tell
-from coverslip.pipeline import verbs
 
 
 @click.command()
@@ -40,7 +40,7 @@ def compare(
     Only slides that all runs judged count. Prints a table, and writes it with a figure:
     every AUC with its interval, and its difference to the reference with p values.
     """
-    result = verbs.compare(runs, out, subset, reference)
+    result = coverslip.compare(runs, out, subset, reference)
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
     tell(

@@ -6,12 +6,11 @@ from typing import Any
 
 import click
 
+import coverslip
 from coverslip.cli.options import options_of, pick
 from coverslip.cli.prepare import QUIET
 from coverslip.cli.telling import JSON, tell
-from coverslip.pipeline.show.exported import ExportOptions
-from coverslip.pipeline.show.exporting import FORMATS
-from coverslip.pipeline.show.exporting import export as write_out
+from coverslip.pipeline.show.export_options import FORMATS, ExportOptions
 
 
 @click.command()
@@ -50,14 +49,9 @@ def export(
     slide.
     """
     names = [name.strip() for name in formats.split(",") if name.strip()]
-    result = write_out(
-        study,
-        run,
-        out,
-        names,
-        only,
-        options=pick(ExportOptions, given),
-        quiet=quiet,
+    options = pick(ExportOptions, given)
+    result = coverslip.export(
+        study, run, out, names, only, options=options, quiet=quiet
     )
     count = sum(map(len, result.files.values()))
     asked = len(result.files) + len(result.bare) + len(result.failed)

@@ -5,15 +5,13 @@ from typing import Any
 
 import click
 
+import coverslip
 from coverslip.cli.options import options_of, pick
 from coverslip.cli.predict import INPUTS, STUDY, running_options
 from coverslip.cli.prepare import input_options, preparation_from
 from coverslip.cli.telling import JSON, tell
 from coverslip.errors import OptionError
 from coverslip.judge.detections import FrocOptions
-from coverslip.pipeline.predict.localising import froc as judge
-from coverslip.pipeline.predict.localising import froc_of_detections
-from coverslip.pipeline.predict.truth import Truth
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FROC_NAMES = {"score": "score_by"}
@@ -62,13 +60,17 @@ def froc(
     that the run learned from are left out.
     """
     options = pick(FrocOptions, given, rename=FROC_NAMES)
-    truth = Truth(annotations, labels)
+    truth = coverslip.Truth(annotations, labels)
     if model is not None:
         preparation = preparation_from(study or out / "study", given)
-        result = judge(
+        result = coverslip.froc(
             model, inputs, truth, out, preparation, options=options, only=only
         )
     elif len(inputs) == 1:
+        from coverslip.pipeline.predict.localising import (  # it loads torch
+            froc_of_detections,
+        )
+
         result = froc_of_detections(inputs[0], truth, out, options, only=only)
     else:
         raise OptionError("without --model give one folder of detections as INPUTS")

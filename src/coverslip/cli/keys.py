@@ -15,7 +15,7 @@ from coverslip.errors import OptionError
 from coverslip.learn.models.zoo import MODELS, entry
 from coverslip.options import Options
 from coverslip.pipeline.learn.configuration import SECTIONS as KINDS
-from coverslip.pipeline.learn.learning import PRESETS
+from coverslip.pipeline.learn.learn_options import PRESETS
 from coverslip.toml import NONE, Table, read_toml
 
 PLACES = {name: name for name in ("model", "inputs", "out", "study")}

@@ -1,12 +1,12 @@
 """Commands that learn: `train`, `evaluate`."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+import coverslip
 from coverslip.cli.config import CONFIG, model_settings
 from coverslip.cli.engine import engine_from, engine_options
 from coverslip.cli.options import Command, options_of, pick
@@ -14,13 +14,18 @@ from coverslip.cli.prepare import QUIET
 from coverslip.cli.telling import JSON, command_line, tell
 from coverslip.errors import OptionError
 from coverslip.learn.models.zoo import MODELS, entry
-from coverslip.learn.training import TrainOptions
-from coverslip.pipeline import verbs
-from coverslip.pipeline.cohort import SplitOptions
-from coverslip.pipeline.judge.judging import Judged
-from coverslip.pipeline.learn.learning import PRESETS, LearnOptions
+from coverslip.learn.splits import SplitOptions
+from coverslip.learn.train_options import TrainOptions
+from coverslip.pipeline.learn.learn_options import PRESETS, LearnOptions
 from coverslip.pipeline.learn.trackers.hook import TRACKERS
+from coverslip.pipeline.learn.train_plan import TrainPlan
 from coverslip.prepare.encoders.devices import Device
+
+if TYPE_CHECKING:  # they load torch
+    from collections.abc import Mapping
+
+    from coverslip.pipeline.judge.judging import Judged
+    from coverslip.pipeline.learn.runs import TrainResult
 
 PRESETS_OF = "dmia"
 """The model that presets are for; it is the default."""
@@ -162,9 +167,9 @@ def each_from(given: dict[str, Any]) -> list[LearnOptions]:
 
 def plan_from(
     study: Path, given: dict[str, Any], features: Path | None = None
-) -> verbs.TrainPlan:
+) -> TrainPlan:
     """Make a training plan from what was given on the command line."""
-    return verbs.TrainPlan(
+    return TrainPlan(
         name=given["name"],
         features=features,
         splits=pick(SplitOptions, given),
@@ -223,7 +228,10 @@ def train(
 ) -> None:
     """Train a model on the features in STUDY, and judge it on the slides kept apart."""
     models, plan = each_from(given), plan_from(study, given, features)
-    results = verbs.train_models(study, labels_from(given), models, plan)
+    labels = labels_from(given)
+    from coverslip.pipeline.verbs import train_models  # it loads torch
+
+    results = train_models(study, labels, models, plan)
     tell(
         {"runs": [training_facts(result) for result in results]},
         [line for result in results for line in training_lines(result)],
@@ -231,13 +239,13 @@ def train(
     )
 
 
-def training_lines(result: verbs.TrainResult) -> list[str]:
+def training_lines(result: "TrainResult") -> list[str]:
     """Say what a training came to."""
     models = [f"model: {model}" for model in result.models]
     return [result.report.rstrip(), *result.summary, *models]
 
 
-def training_facts(result: verbs.TrainResult) -> dict[str, object]:
+def training_facts(result: "TrainResult") -> dict[str, object]:
     """Return what a training came to."""
     return {
         "name": result.folder.name,
@@ -249,7 +257,7 @@ def training_facts(result: verbs.TrainResult) -> dict[str, object]:
     }
 
 
-def judged_facts(judged: Mapping[str, Judged]) -> dict[str, object]:
+def judged_facts(judged: "Mapping[str, Judged]") -> dict[str, object]:
     """Return figures by subset, as they stand in metrics.json."""
     return {subset: one.facts() for subset, one in judged.items()}
 
@@ -288,7 +296,8 @@ def evaluate(
     Slides the model was trained or validated on are judged apart from the test.
     """
     folder = out or (model if model.is_dir() else model.parent)
-    judged = verbs.evaluate(model, labels_from(given), features, folder, device)
+    labels = labels_from(given)
+    judged = coverslip.evaluate(model, labels, features, folder, device)
     table = folder / "predictions.csv"
     tell(
         {"predictions": table, "judged": judged_facts(judged)},

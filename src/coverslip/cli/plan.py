@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+import coverslip
 from coverslip import store
 from coverslip.cli.config import FILE
 from coverslip.cli.engine import engine_options
@@ -33,9 +34,7 @@ from coverslip.cli.telling import JSON, tell
 from coverslip.cli.whole import run
 from coverslip.errors import OptionError
 from coverslip.pipeline.plan.leftovers import write_mended
-from coverslip.pipeline.plan.plan_text import plan_lines
-from coverslip.pipeline.plan.planning import SAMPLE
-from coverslip.pipeline.plan.planning import plan as look_ahead
+from coverslip.pipeline.plan.surveying import SAMPLE
 
 
 @click.command()
@@ -99,12 +98,14 @@ def plan(
     _require_suffix("--out", out, ".json")
     _require_suffix("--labels-out", labels_out, ".csv")
     try:
-        made = look_ahead(
+        labels, preparation = labels_from(given), preparation_from(study, given)
+        options, training = options_from(given), plan_from(study, given)
+        made = coverslip.plan(
             slides,
-            labels_from(given),
-            preparation_from(study, given),
-            options_from(given),
-            plan_from(study, given),
+            labels,
+            preparation,
+            options,
+            training,
             sample=given["sample"],
             seed=given["sample_seed"],
         )
@@ -118,6 +119,8 @@ def plan(
     words = _words(click.get_current_context(), changed)
     command = shlex.join(["coverslip", "run", *words])
     facts = {**made.facts(), "command": command}
+    from coverslip.pipeline.plan.plan_text import plan_lines  # it loads torch
+
     if out is not None:
         store.write_json(out, facts)
     tell(facts, plan_lines(made, command), as_json=as_json)

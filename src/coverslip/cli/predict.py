@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+import coverslip
 from coverslip.cli.options import Command, options_of
 from coverslip.cli.prepare import (
     ANNOTATIONS,
@@ -15,8 +16,10 @@ from coverslip.cli.prepare import (
     preparation_from,
 )
 from coverslip.cli.telling import JSON, tell
-from coverslip.pipeline import verbs
 from coverslip.prepare.features import FeatureOptions
+
+if TYPE_CHECKING:  # it loads torch
+    from coverslip.pipeline.verbs import PredictResult
 
 MODEL = click.argument("model", type=click.Path(path_type=Path))
 INPUTS = click.argument(
@@ -58,7 +61,8 @@ def predict(
     INPUTS are slides or folders of slides, a study, or features (.h5).
     """
     folder = study or out.with_name(f"{out.stem}_study")
-    result = verbs.predict(model, inputs, out, preparation_from(folder, given))
+    preparation = preparation_from(folder, given)
+    result = coverslip.predict(model, inputs, out, preparation)
     _tell(result, {"predictions": result.out}, as_json, [f"predictions: {result.out}"])
 
 
@@ -90,7 +94,7 @@ def heatmap(
     """
     folder = study or out / "study"
     preparation = preparation_from(folder, given)
-    result = verbs.heatmap(
+    result = coverslip.heatmap(
         model, inputs, out, preparation, only, annotations=annotations
     )
     facts = {"folder": result.out, "heatmaps": result.pictures}
@@ -99,7 +103,7 @@ def heatmap(
 
 
 def _tell(
-    result: verbs.PredictResult,
+    result: "PredictResult",
     made: Mapping[str, object],
     as_json: bool,
     lines: Sequence[str],

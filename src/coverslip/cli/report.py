@@ -5,11 +5,11 @@ from typing import Any
 
 import click
 
+import coverslip
 from coverslip.cli.options import options_of, pick
 from coverslip.cli.prepare import QUIET
 from coverslip.cli.telling import JSON, command_line, tell
-from coverslip.pipeline import verbs
-from coverslip.pipeline.report.reporting import ReportOptions
+from coverslip.pipeline.report.report_options import ReportOptions
 
 
 @click.command()
@@ -48,11 +48,12 @@ def report(
     How good the run is, and why it says what it says of each slide. Needs no network to
     be looked at. Figures are written as SVG and PNG beside it, into `figures/`.
     """
-    result = verbs.report(
+    options = pick(ReportOptions, given)
+    result = coverslip.report(
         study,
         run,
         out,
-        pick(ReportOptions, given),
+        options,
         device=device,
         command=command_line(),
         quiet=quiet or as_json,

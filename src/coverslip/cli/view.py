@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
+import coverslip
 from coverslip.cli.options import options_of, pick
 from coverslip.cli.telling import JSON, tell
-from coverslip.viewer.viewing import ViewOptions
-from coverslip.viewer.viewing import view as begin
+from coverslip.viewer.view_options import ViewOptions
 
 
 @click.command()
@@ -44,7 +44,7 @@ def view(
     otherwise. Nothing is written. Ctrl-C ends it.
     """
     options = pick(ViewOptions, given)
-    viewing = begin(
+    viewing = coverslip.view(
         study, options, run=run, annotations=annotations, openseadragon=openseadragon
     )
     lines = [f"{study} at {viewing.url}", "Ctrl-C ends it"]

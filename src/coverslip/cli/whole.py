@@ -3,10 +3,11 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+import coverslip
 from coverslip.cli.engine import engine_options
 from coverslip.cli.learn import (
     label_options,
@@ -35,9 +36,10 @@ from coverslip.cli.prepare import (
     tissue_options,
 )
 from coverslip.cli.telling import JSON, command_line, tell
-from coverslip.pipeline import verbs
-from coverslip.pipeline.demo import DemoOptions
-from coverslip.pipeline.demo import demo as run_demo
+from coverslip.pipeline.demo_options import DemoOptions
+
+if TYPE_CHECKING:  # it loads torch
+    from coverslip.pipeline.verbs import RunResult
 
 
 @click.command()
@@ -60,13 +62,10 @@ def run(slides: tuple[Path, ...], out: Path, as_json: bool, **given: Any) -> Non
     HTML report, into one study folder.
     Stopped at any point, the same command goes on.
     """
-    result = verbs.run(
-        slides,
-        labels_from(given),
-        preparation_from(out, given),
-        options_from(given),
-        plan_from(out, given),
-        annotations=given["annotations"],
+    labels, preparation = labels_from(given), preparation_from(out, given)
+    options, plan = options_from(given), plan_from(out, given)
+    result = coverslip.run(
+        slides, labels, preparation, options, plan, annotations=given["annotations"]
     )
     lines = [
         *training_lines(result.trained),
@@ -79,7 +78,7 @@ def run(slides: tuple[Path, ...], out: Path, as_json: bool, **given: Any) -> Non
     leave_if_all_failed(result.table)
 
 
-def _facts(result: verbs.RunResult) -> dict[str, object]:
+def _facts(result: "RunResult") -> dict[str, object]:
     return {
         "run": training_facts(result.trained),
         "heatmaps": result.pictures,
@@ -105,7 +104,7 @@ def demo(out: Path, quiet: bool, as_json: bool, **given: Any) -> None:  # noqa: 
     Needs no GPU, downloads nothing, and ends with the AUC on slides kept apart.
     """
     options = pick(DemoOptions, given)
-    result = run_demo(out, options, quiet=quiet, typed=command_line())
+    result = coverslip.demo(out, options, quiet=quiet, typed=command_line())
     facts = {**_facts(result.ran), "hot_patches": [asdict(one) for one in result.hot]}
     tell(facts, [result.story()], as_json=as_json)
     sys.exit(0)

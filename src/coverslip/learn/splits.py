@@ -11,9 +11,11 @@ from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from coverslip.errors import Complain, LabelError, OptionError, refuse
 from coverslip.learn.labels import Row
+from coverslip.options import Options
 
 Subset = Literal["train", "val", "test"]
 Split = dict[str, Subset]
@@ -21,6 +23,19 @@ Split = dict[str, Subset]
 SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
 VAL_SHARE = 0.2
 """What part of the slides that are not for testing validates, where nobody says."""
+
+
+class SplitOptions(Options):
+    """What part of the slides trains, validates and tests."""
+
+    val_share: float = Field(
+        0.15, gt=0, lt=1, description="share of the slides that validates"
+    )
+    test_share: float = Field(
+        0.25, ge=0, lt=1, description="share of the slides kept for the test"
+    )
+    split_seed: int = Field(0, ge=0, description="draws the split")
+
 
 _WORD = re.compile("(train|val|test)(ing|id|idation)?", re.IGNORECASE)
 _Name = TypeVar("_Name", Subset, int)

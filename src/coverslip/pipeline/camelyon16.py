@@ -22,7 +22,7 @@ from coverslip.cohorts.camelyon16.facts import (
     TUMOR,
     slide_name,
 )
-from coverslip.cohorts.camelyon16.layout import Stock, take_stock
+from coverslip.cohorts.camelyon16.layout import FOLDER, Stock, take_stock
 from coverslip.cohorts.camelyon16.outlines import gather_outlines
 from coverslip.errors import LabelError
 from coverslip.pipeline import verbs
@@ -34,15 +34,12 @@ from coverslip.pipeline.camelyon16_figures import (
     judge_slides,
 )
 from coverslip.pipeline.learn.configuration import resolved_preparation
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.trackers.hook import check_trackers
 from coverslip.pipeline.predict.truth import Truth
 from coverslip.pipeline.prepare.preparation import Preparation
 from coverslip.pipeline.prepare.table import SlideTable
 from coverslip.tables import write_csv
-
-FOLDER = "camelyon16"
-"""In the study, and in a run: what belongs to this data set."""
 
 LABEL_COLUMNS = ("slide_id", "label", "split", "center")
 

@@ -6,28 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import Field
-
 from coverslip import store
 from coverslip.errors import Complain, DataError, MismatchError, refuse
 from coverslip.learn.bags import Bag, bag_facts, check_belongs
 from coverslip.learn.labels import Join, Labels, Row, join
 from coverslip.learn.loading import Labelled
-from coverslip.learn.splits import Split, make_folds, make_split, split_from_labels
-from coverslip.options import Options
+from coverslip.learn.splits import (
+    Split,
+    SplitOptions,
+    make_folds,
+    make_split,
+    split_from_labels,
+)
 from coverslip.prepare.features import Features
-
-
-class SplitOptions(Options):
-    """What part of the slides trains, validates and tests."""
-
-    val_share: float = Field(
-        0.15, gt=0, lt=1, description="share of the slides that validates"
-    )
-    test_share: float = Field(
-        0.25, ge=0, lt=1, description="share of the slides kept for the test"
-    )
-    split_seed: int = Field(0, ge=0, description="draws the split")
 
 
 @dataclass(frozen=True)

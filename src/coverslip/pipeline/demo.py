@@ -4,25 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import Field
 
 from coverslip.cohorts.painted.cohort import PaintedCohort, PaintedOptions, paint_cohort
-from coverslip.options import Options
+from coverslip.learn.splits import SplitOptions
 from coverslip.pipeline import verbs
-from coverslip.pipeline.cohort import SplitOptions
+from coverslip.pipeline.demo_options import DemoOptions
 from coverslip.pipeline.engine import LocalEngine
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
 from coverslip.prepare.annotations import read_annotations, tumor_share
 from coverslip.tables import read_csv
-
-
-class DemoOptions(Options):
-    """How large the demo is."""
-
-    slides: int = Field(80, ge=12, description="slides to paint")
-    epochs: int = Field(60, ge=1, description="most passes over the training slides")
-    seed: int = Field(0, ge=0, description="draws slides, split and model")
 
 
 @dataclass(frozen=True)

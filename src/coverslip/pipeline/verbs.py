@@ -8,7 +8,7 @@ from coverslip.errors import DataError, MismatchError, SlideError
 from coverslip.learn.labels import read_labels
 from coverslip.pipeline.judge.comparing import ComparedRuns, compare
 from coverslip.pipeline.learn.configuration import resolved_preparation
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.runs import (
     TrainResult,
     evaluate,

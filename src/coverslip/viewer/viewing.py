@@ -2,42 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from pydantic import Field
 
 from coverslip.errors import OptionError
-from coverslip.options import Options
 from coverslip.viewer.assets import find_openseadragon
 from coverslip.viewer.evidence import Evidence
 from coverslip.viewer.guard import is_loopback, new_token
 from coverslip.viewer.routes import Site
 from coverslip.viewer.server import Server
-
-PORT = 8790
-"""The port that is tried first, so that links still lead somewhere tomorrow."""
-
-
-class ViewOptions(Options):
-    """How a study is shown."""
-
-    host: str = Field(
-        "127.0.0.1",
-        description="Name or address to listen at. Beyond this machine a token is asked for.",
-    )
-    port: int | None = Field(
-        None,
-        ge=0,
-        le=65_535,
-        description=f"Port; 0 takes a free one. When not given: {PORT}, or a free one.",
-    )
-    token: bool = Field(
-        False,
-        description="Ask for a token on this machine too: where others log in to it.",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where models are run."
-    )
+from coverslip.viewer.view_options import PORT, ViewOptions
 
 
 @dataclass

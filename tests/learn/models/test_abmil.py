@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from coverslip.learn.models.abmil import ABMIL, ABMILOptions, GatedABMIL
+from coverslip.learn.models.abmil import ABMIL, GatedABMIL
+from coverslip.learn.models.one_tier_options import ABMILOptions
 from loops import D, bag, cross_entropy, grown, linear, near, reduced, softmax
 
 KINDS = [ABMIL, GatedABMIL]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from coverslip.errors import OptionError
-from coverslip.learn.models.acmil import ACMIL, ACMILOptions
+from coverslip.learn.models.acmil import ACMIL
+from coverslip.learn.models.one_tier_options import ACMILOptions
 from coverslip.learn.models.regularisers import stkim
 from loops import D, bag, cross_entropy, grown, linear, near, reduced, softmax
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from coverslip.learn.models.clam import CLAM, CLAMMB, CLAMOptions, smooth_svm
+from coverslip.learn.models.clam import CLAM, CLAMMB, smooth_svm
+from coverslip.learn.models.one_tier_options import CLAMOptions
 from loops import D, bag, cross_entropy, grown, linear, near, numbers, reduced, softmax
 
 SMALL: dict[str, Any] = {"dim": 8, "attention_dim": 5, "k": 3}

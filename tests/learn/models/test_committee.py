@@ -8,7 +8,8 @@ from torch import Tensor
 
 from coverslip.errors import OptionError
 from coverslip.learn.models.committee import Committee, make_dmia
-from coverslip.learn.models.dmia import DMIA, PAPER
+from coverslip.learn.models.dmia import DMIA
+from coverslip.learn.models.dmia_options import PAPER
 from coverslip.learn.models.pseudobags import canonical_order, partition
 
 D, K = 6, 3

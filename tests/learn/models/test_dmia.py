@@ -14,13 +14,8 @@ from torch import Tensor
 
 from coverslip.errors import DataError, OptionError
 from coverslip.learn.models.attention import NORMALISERS
-from coverslip.learn.models.dmia import (
-    DMIA,
-    PAPER,
-    PRESETS,
-    SOFTEST,
-    DMIAOptions,
-)
+from coverslip.learn.models.dmia import DMIA, SOFTEST
+from coverslip.learn.models.dmia_options import PAPER, PRESETS, DMIAOptions
 from coverslip.learn.models.pseudobags import PseudoBags, whole
 
 D = 6

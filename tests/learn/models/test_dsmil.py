@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from coverslip.learn.models.dsmil import DSMIL, DSMILOptions
+from coverslip.learn.models.dsmil import DSMIL
+from coverslip.learn.models.one_tier_options import DSMILOptions
 from loops import D, bag, cross_entropy, grown, linear, near, numbers, reduced, softmax
 
 SMALL: dict[str, Any] = {"dim": 8, "query_dim": 5}

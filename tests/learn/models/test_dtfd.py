@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from coverslip.learn.models.dmia import DMIAOptions
-from coverslip.learn.models.dtfd import DTFD, DTFDOptions
+from coverslip.learn.models.dmia_options import DMIAOptions, DTFDOptions
+from coverslip.learn.models.dtfd import DTFD
 from loops import D, bag, cross_entropy, grown, linear, near, numbers, reduced, softmax
 
 DISTILLS = ["afs", "maxs", "maxmins", "mas"]

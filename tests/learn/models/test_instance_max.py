@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from coverslip.learn.models.instance_max import InstanceMax, InstanceMaxOptions
+from coverslip.learn.models.instance_max import InstanceMax
+from coverslip.learn.models.one_tier_options import InstanceMaxOptions
 from loops import D, bag, cross_entropy, grown, linear, near, reduced, softmax
 
 

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
-from coverslip.learn.models.dmia import DMIA, PAPER
-from coverslip.learn.models.loss_attention import LossAttention, LossAttentionOptions
+from coverslip.learn.models.dmia import DMIA
+from coverslip.learn.models.dmia_options import PAPER
+from coverslip.learn.models.loss_attention import LossAttention
+from coverslip.learn.models.one_tier_options import LossAttentionOptions
 from coverslip.learn.models.pseudobags import whole
 from loops import D, bag, cross_entropy, grown, linear, near, reduced, softmax
 

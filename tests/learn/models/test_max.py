@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from coverslip.learn.models.max import Max, MaxOptions
+from coverslip.learn.models.max import Max
+from coverslip.learn.models.one_tier_options import MaxOptions
 from loops import D, bag, cross_entropy, grown, linear, near, reduced, softmax
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from coverslip.learn.models.mean import Mean, MeanOptions
+from coverslip.learn.models.mean import Mean
+from coverslip.learn.models.one_tier_options import MeanOptions
 from loops import D, bag, cross_entropy, grown, linear, near, reduced, softmax
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coverslip.errors import OptionError
-from coverslip.learn.models.monotone import Monotone, MonotoneOptions
+from coverslip.learn.models.monotone import Monotone
+from coverslip.learn.models.one_tier_options import MonotoneOptions
 from loops import D, bag, cross_entropy, grown, linear, near, reduced, softmax
 
 POOLS = ["logsumexp", "max"]

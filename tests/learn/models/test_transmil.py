@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from coverslip.errors import OptionError
-from coverslip.learn.models.transmil import TransMIL, TransMILOptions, shares, square_of
+from coverslip.learn.models.one_tier_options import TransMILOptions
+from coverslip.learn.models.transmil import TransMIL, shares, square_of
 from loops import D, bag, cross_entropy, grown, linear, near, numbers, reduced, softmax
 
 SMALL: dict[str, Any] = {"dim": 8, "heads": 2, "landmarks": 4, "dropout": 0.0}

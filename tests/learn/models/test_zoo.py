@@ -6,7 +6,7 @@ from torch import Tensor
 
 from coverslip.errors import OptionError
 from coverslip.learn.checkpoint import ModelCard, load_model, save_model
-from coverslip.learn.models.dmia import PRESETS, DMIAOptions
+from coverslip.learn.models.dmia_options import PRESETS, DMIAOptions
 from coverslip.learn.models.model import MILModel
 from coverslip.learn.models.zoo import MODELS, build, entry
 from coverslip.options import Options

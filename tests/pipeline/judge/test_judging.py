@@ -9,9 +9,11 @@ from coverslip.errors import DataError, MismatchError
 from coverslip.learn.checkpoint import ModelCard
 from coverslip.learn.labels import read_labels
 from coverslip.learn.prediction import Prediction
-from coverslip.pipeline.cohort import SplitOptions, choose_split, open_cohort
+from coverslip.learn.splits import SplitOptions
+from coverslip.pipeline.cohort import choose_split, open_cohort
 from coverslip.pipeline.judge.judging import evaluate_run, judge, prediction_row
-from coverslip.pipeline.learn.learning import LearnOptions, train_model
+from coverslip.pipeline.learn.learn_options import LearnOptions
+from coverslip.pipeline.learn.learning import train_model
 from coverslip.prepare.features import Features
 from coverslip.testing import toy_cohort
 from studies import files, rows

@@ -13,7 +13,8 @@ from coverslip.judge.metrics import log_loss
 from coverslip.judge.referral import Conformal
 from coverslip.learn.checkpoint import MODEL_FILE, ModelCard, load_model
 from coverslip.learn.labels import read_labels
-from coverslip.pipeline.cohort import SplitOptions, choose_split, open_cohort
+from coverslip.learn.splits import SplitOptions
+from coverslip.pipeline.cohort import choose_split, open_cohort
 from coverslip.pipeline.judge.judging import evaluate_run, prediction_columns
 from coverslip.pipeline.judge.trusting import (
     calibrated,
@@ -21,7 +22,8 @@ from coverslip.pipeline.judge.trusting import (
     trust_cells,
     trust_figures,
 )
-from coverslip.pipeline.learn.learning import LearnOptions, train_model
+from coverslip.pipeline.learn.learn_options import LearnOptions
+from coverslip.pipeline.learn.learning import train_model
 from coverslip.store import FACTS
 from coverslip.testing import toy_cohort
 from studies import rows

@@ -10,7 +10,7 @@ from coverslip.pipeline.learn.configuration import (
     resolved_preparation,
     resolved_training,
 )
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.train_plan import TrainPlan
 from coverslip.pipeline.learn.trainings import Source
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions

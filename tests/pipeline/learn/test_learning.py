@@ -18,9 +18,11 @@ from coverslip.learn.checkpoint import load_model
 from coverslip.learn.labels import read_labels
 from coverslip.learn.models import dmia
 from coverslip.learn.prediction import predict_bag
+from coverslip.learn.splits import SplitOptions
 from coverslip.learn.training import one_vs_rest_auc
-from coverslip.pipeline.cohort import SplitOptions, choose_split, open_cohort
-from coverslip.pipeline.learn.learning import PRESETS, LearnOptions, train_model
+from coverslip.pipeline.cohort import choose_split, open_cohort
+from coverslip.pipeline.learn.learn_options import PRESETS, LearnOptions
+from coverslip.pipeline.learn.learning import train_model
 from coverslip.tables import read_csv
 from coverslip.testing import toy_cohort
 from studies import files

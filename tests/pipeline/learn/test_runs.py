@@ -7,9 +7,9 @@ import pytest
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from coverslip.errors import OptionError, ParametersDifferError
-from coverslip.pipeline.cohort import SplitOptions
+from coverslip.learn.splits import SplitOptions
 from coverslip.pipeline.learn import seeds
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.runs import TrainPlan, evaluate, train
 from coverslip.tables import read_csv, write_csv
 from coverslip.testing import toy_cohort

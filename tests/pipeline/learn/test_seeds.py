@@ -11,9 +11,10 @@ from coverslip.judge.metrics import choose_threshold
 from coverslip.learn.checkpoint import load_model
 from coverslip.learn.labels import read_labels
 from coverslip.learn.prediction import predict_bag
-from coverslip.pipeline.cohort import SplitOptions, choose_split, open_cohort
+from coverslip.learn.splits import SplitOptions
+from coverslip.pipeline.cohort import choose_split, open_cohort
 from coverslip.pipeline.learn import seeds
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.seeds import Training, train_on
 from coverslip.testing import toy_cohort
 from studies import files, rows

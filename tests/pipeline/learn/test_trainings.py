@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from coverslip.errors import ClusterError, LabelError, OptionError
-from coverslip.pipeline.cohort import SplitOptions
+from coverslip.learn.splits import SplitOptions
 from coverslip.pipeline.engine import LocalEngine
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.runs import TrainPlan, train_models
 from coverslip.pipeline.learn.trainings import Job, Source, Trainings, digest
 from coverslip.prepare.encoders import devices

@@ -3,7 +3,7 @@
 import pytest
 
 from coverslip.errors import LabelError
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.plan import measuring
 from coverslip.pipeline.plan.findings import Findings
 from coverslip.pipeline.plan.measuring import (

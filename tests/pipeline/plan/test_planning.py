@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from coverslip.pipeline.engine import LocalEngine
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.runs import TrainPlan
 from coverslip.pipeline.plan.planning import plan
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions

@@ -8,11 +8,12 @@ from html import unescape
 import pytest
 
 from coverslip.errors import DataError, OptionError
-from coverslip.learn.training import TrainOptions
+from coverslip.learn.train_options import TrainOptions
 from coverslip.pipeline.judge.comparing import compare
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.runs import TrainPlan, train
-from coverslip.pipeline.report.reporting import ReportOptions, report
+from coverslip.pipeline.report.report_options import ReportOptions
+from coverslip.pipeline.report.reporting import report
 from coverslip.pipeline.report.tables import in_words
 from coverslip.store import read_json, write_json
 from coverslip.tables import read_csv, write_csv

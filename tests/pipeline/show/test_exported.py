@@ -20,7 +20,8 @@ from coverslip.cohorts.pyramid import write_pyramid
 from coverslip.geometry import Box, Scale
 from coverslip.learn.prediction import Prediction
 from coverslip.pipeline.predict.scoring import SlideScores
-from coverslip.pipeline.show.exported import WRITERS, Exported, ExportOptions
+from coverslip.pipeline.show.export_options import ExportOptions
+from coverslip.pipeline.show.exported import WRITERS, Exported
 from coverslip.prepare.annotations import read_annotations, read_tissue_geojson
 from coverslip.prepare.filling import fill
 from coverslip.prepare.patches import PatchOptions, lay_patches

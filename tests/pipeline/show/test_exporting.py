@@ -10,8 +10,9 @@ import shapely
 from coverslip.errors import DataError, OptionError, SlideError
 from coverslip.pipeline.predict.scoring import RunScores, open_run
 from coverslip.pipeline.predict.truth import Truth, know
-from coverslip.pipeline.show.exported import ExportOptions
-from coverslip.pipeline.show.exporting import FORMATS, export
+from coverslip.pipeline.show.export_options import FORMATS, ExportOptions
+from coverslip.pipeline.show.exported import WRITERS
+from coverslip.pipeline.show.exporting import export
 from coverslip.prepare.annotations import read_annotations, write_asap_xml
 from coverslip.prepare.tissue import Tissue
 
@@ -28,6 +29,7 @@ def of_kind(path, kind):
 
 def test_every_slide_of_the_run_is_exported(finished, tmp_path):
     """Each in each format; what is measured is what the run says."""
+    assert tuple(WRITERS) == FORMATS
     made = export(finished, out=tmp_path, formats=FORMATS, quiet=True)
     run = open_run(finished)
     assert set(made.files) == set(run.rows)

@@ -31,6 +31,9 @@ from coverslip.cohorts.camelyon16.split import published_split
 from coverslip.errors import DataError, DuplicateSlideError
 from coverslip.tables import write_csv
 
+FOLDER = "camelyon16"
+"""In the study, and in a run: what belongs to this data set."""
+
 Status = Literal["found", "missing", "left out"]
 
 SLIDE_SUFFIXES = {".tif", ".tiff"}

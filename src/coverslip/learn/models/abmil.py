@@ -9,18 +9,12 @@ f       = sum_j alpha_j h_j ;  o = W f + b
 from typing import ClassVar
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from coverslip.learn.models.attention import GatedAttention, TanhAttention, softmax
 from coverslip.learn.models.layers import initial_weights
-from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
-
-
-class ABMILOptions(OneTierOptions):
-    """Options of attention-based MIL, plain and gated."""
-
-    attention_dim: int = Field(128, ge=1, description="hidden units of attention")
+from coverslip.learn.models.one_tier import OneTier, Reading
+from coverslip.learn.models.one_tier_options import ABMILOptions
 
 
 class ABMIL(OneTier):

@@ -15,7 +15,6 @@ their AEM (2024).
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from coverslip.learn.models.attention import GatedAttention, softmax
@@ -24,24 +23,9 @@ from coverslip.learn.models.layers import (
     full_precision,
     initial_weights,
 )
-from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
+from coverslip.learn.models.one_tier import OneTier, Reading
+from coverslip.learn.models.one_tier_options import ACMILOptions
 from coverslip.learn.models.regularisers import aem, diversity, stkim
-
-
-class ACMILOptions(OneTierOptions):
-    """Options of ACMIL; the defaults are the paper's for CAMELYON16."""
-
-    attention_dim: int = Field(128, ge=1, description="hidden units of attention")
-    branches: int = Field(5, ge=2, description="branches of attention, K")
-    masked_patches: int = Field(
-        10, ge=0, description="highest scores of a branch that may be hidden (STKIM)"
-    )
-    mask_share: float = Field(
-        0.6, ge=0, lt=1, description="share of them that is hidden in training"
-    )
-    aem: float = Field(
-        0.0, ge=0, description="weight of the negative entropy of attention (AEM)"
-    )
 
 
 class ACMIL(OneTier):

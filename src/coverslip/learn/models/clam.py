@@ -14,11 +14,10 @@ of a patch is cross-entropy or the smooth SVM of Berrada et al. 2018 (margin 1, 
 Lu et al., Nature Biomedical Engineering 2021.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from coverslip.learn.models.attention import GatedAttention, softmax
@@ -28,31 +27,10 @@ from coverslip.learn.models.layers import (
     full_precision,
     initial_weights,
 )
-from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
+from coverslip.learn.models.one_tier import OneTier, Reading
+from coverslip.learn.models.one_tier_options import CLAMOptions
 from coverslip.learn.models.pseudobags import PseudoBags, whole
 from coverslip.learn.models.selection import select, target_class
-
-
-class CLAMOptions(OneTierOptions):
-    """Options of CLAM-SB and CLAM-MB; the defaults are the authors' small model."""
-
-    dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of the reduced features dropped"
-    )
-    attention_dim: int = Field(256, ge=1, description="hidden units of attention")
-    k: int = Field(8, ge=1, description="patches labelled at each end of the attention")
-    bag_weight: float = Field(
-        0.7,
-        gt=0,
-        lt=1,
-        description="weight of the bag's loss; the patches' has the rest",
-    )
-    instance_loss: Literal["ce", "svm"] = Field(
-        "ce", description="loss of a labelled patch: cross entropy or smooth SVM"
-    )
-    subtyping: bool = Field(
-        False, description="also teach what is not of a class: they exclude each other"
-    )
 
 
 class CLAM(OneTier):

@@ -5,8 +5,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from coverslip.errors import OptionError
-from coverslip.learn.models.selection import Selection
 from coverslip.options import Options
+
+Selection = Literal["maxmins", "maxs", "afs"]
+"""MaxMinS: top-k and bottom-k patches; MaxS: top-k; AFS: the aggregated feature."""
 
 
 class DMIAOptions(Options):
@@ -96,6 +98,53 @@ class DMIAOptions(Options):
                 "head a class already: use heads=1, or gated or tanh attention"
             )
         return self
+
+
+class DTFDOptions(Options):
+    """Options of DTFD-MIL."""
+
+    dim: int = Field(512, ge=1, description="length of the reduced features")
+    residual_blocks: int = Field(
+        0, ge=0, description="residual blocks in the reduction"
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of the classifiers' input dropped"
+    )
+    attention_dim: int = Field(
+        128, ge=1, description="hidden units of attention in both tiers"
+    )
+    n_pseudo_bags: int = Field(4, ge=1, description="pseudo-bags of a slide")
+    distill: Literal["afs", "maxs", "maxmins", "mas"] = Field(
+        "afs", description="what tier 2 reads of a pseudo-bag"
+    )
+    k: int = Field(1, ge=1, description="patches taken at each end of a pseudo-bag")
+
+    def as_dmia(self) -> DMIAOptions:
+        """Return the same as options of DMIA-MIL, none left to DMIA's defaults."""
+        return DMIAOptions(
+            dim=self.dim,
+            members=1,
+            view=1.0,
+            residual_blocks=self.residual_blocks,
+            dropout=self.dropout,
+            attention="gated",
+            heads=1,
+            attention_dim=self.attention_dim,
+            normaliser="softmax",
+            tau=1.0,
+            warmup=0.0,
+            n_pseudo_bags=self.n_pseudo_bags,
+            selection="maxs" if self.distill == "mas" else self.distill,
+            k=self.k,
+            score="attention" if self.distill == "mas" else "cam",
+            instance_loss=0.0,
+            key_loss=0.0,
+            key_patches=1,
+            tier2="gated",
+            tier1_share=0.0,
+            tier2_grad="detach",
+            tier2_attention_dim=self.attention_dim,
+        )
 
 
 PAPER = DMIAOptions(

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from coverslip.learn.models.attention import softmax
@@ -27,17 +26,9 @@ from coverslip.learn.models.layers import (
     full_precision,
     initial_weights,
 )
-from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
+from coverslip.learn.models.one_tier import OneTier, Reading
+from coverslip.learn.models.one_tier_options import DSMILOptions
 from coverslip.learn.models.selection import target_class
-
-
-class DSMILOptions(OneTierOptions):
-    """Options of DSMIL; the defaults are the authors' for CAMELYON16."""
-
-    query_dim: int = Field(128, ge=1, description="length of a query")
-    one_output: bool = Field(
-        True, description="two classes share one output, the last class's"
-    )
 
 
 class Streams(NamedTuple):

@@ -16,12 +16,8 @@ predicted): its order is the order of patches by which the slide is judged.
 import torch
 from torch import Tensor
 
-from coverslip.learn.models.one_tier import OneTierOptions, Pooling, Reading
+from coverslip.learn.models.one_tier import Pooling, Reading
 from coverslip.learn.models.selection import margin_score, target_class
-
-
-class InstanceMaxOptions(OneTierOptions):
-    """Options of instance max."""
 
 
 class InstanceMax(Pooling):

@@ -11,20 +11,12 @@ it. It is what DMIA-MIL's first tier does with the whole slide as one pseudo-bag
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
 from coverslip.learn.models.attention import ExponentialAttention, softmax
 from coverslip.learn.models.layers import initial_weights
-from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
-
-
-class LossAttentionOptions(OneTierOptions):
-    """Options of loss-based attention."""
-
-    instance_loss: float = Field(
-        0.1, ge=0, description="weight lambda of the patches' own loss"
-    )
+from coverslip.learn.models.one_tier import OneTier, Reading
+from coverslip.learn.models.one_tier_options import LossAttentionOptions
 
 
 class LossAttention(OneTier):

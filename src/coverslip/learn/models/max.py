@@ -9,11 +9,7 @@ supplies; patches that tie for a maximum share it.
 import torch
 from torch import Tensor
 
-from coverslip.learn.models.one_tier import OneTierOptions, Pooling, Reading
-
-
-class MaxOptions(OneTierOptions):
-    """Options of the max embedding."""
+from coverslip.learn.models.one_tier import Pooling, Reading
 
 
 class Max(Pooling):

@@ -9,11 +9,7 @@ classifier being linear: o = mean_j (W h_j + b).
 import torch
 from torch import Tensor
 
-from coverslip.learn.models.one_tier import OneTierOptions, Pooling, Reading
-
-
-class MeanOptions(OneTierOptions):
-    """Options of the mean embedding."""
+from coverslip.learn.models.one_tier import Pooling, Reading
 
 
 class Mean(Pooling):

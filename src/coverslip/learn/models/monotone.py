@@ -16,29 +16,14 @@ patches starts undecided instead of certainly positive.
 """
 
 import math
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from coverslip.errors import OptionError
 from coverslip.learn.models.layers import initial_weights
-from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
-
-
-class MonotoneOptions(OneTierOptions):
-    """Options of the monotone head."""
-
-    pool: Literal["logsumexp", "max"] = Field(
-        "logsumexp", description="how patches' log odds make the slide's"
-    )
-    tau: float = Field(
-        1.0, gt=0, description="temperature: towards 0 the strongest patch decides"
-    )
-    expected_patches: int = Field(
-        500, ge=1, description="logsumexp starts undecided about so many patches"
-    )
+from coverslip.learn.models.one_tier import OneTier, Reading
+from coverslip.learn.models.one_tier_options import MonotoneOptions
 
 
 class Monotone(OneTier):

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from coverslip.learn.models.layers import (
@@ -25,19 +24,7 @@ from coverslip.learn.models.layers import (
     initial_weights,
 )
 from coverslip.learn.models.model import BagOutput, MILModel
-from coverslip.options import Options
-
-
-class OneTierOptions(Options):
-    """Options that every model of one tier has."""
-
-    dim: int = Field(512, ge=1, description="length of the reduced features")
-    residual_blocks: int = Field(
-        0, ge=0, description="residual blocks in the reduction"
-    )
-    dropout: float = Field(
-        0.0, ge=0, lt=1, description="share of the classifier's input dropped"
-    )
+from coverslip.learn.models.one_tier_options import OneTierOptions
 
 
 class Reading(NamedTuple):

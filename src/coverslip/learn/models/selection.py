@@ -5,15 +5,11 @@ Scores are (..., L), one row a pseudo-bag; only their order within a row matters
 al. 2022), `margin` is the instance logit without attention.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from coverslip.learn.models.dmia_options import Selection
 from coverslip.learn.models.pseudobags import PseudoBags
-
-Selection = Literal["maxmins", "maxs", "afs"]
-"""MaxMinS: top-k and bottom-k patches; MaxS: top-k; AFS: the aggregated feature."""
 
 
 def patches_needed(selection: Selection, k: int) -> int:

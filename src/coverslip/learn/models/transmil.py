@@ -12,38 +12,14 @@ neighbours only roughly; the convolutions are depthwise. Shao et al., NeurIPS 20
 """
 
 from math import isqrt
-from typing import Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from coverslip.errors import OptionError
 from coverslip.learn.models.layers import initial_weights
 from coverslip.learn.models.nystrom import NystromAttention
-from coverslip.learn.models.one_tier import OneTier, OneTierOptions, Reading
-
-
-class TransMILOptions(OneTierOptions):
-    """Options of TransMIL; the defaults are the authors'."""
-
-    heads: int = Field(8, ge=1, description="heads of each layer; they divide dim")
-    landmarks: int | None = Field(
-        None, ge=1, description="landmarks of Nyström attention; none: dim / 2"
-    )
-    iterations: int = Field(6, ge=1, description="steps towards its pseudo-inverse")
-    dropout: float = Field(
-        0.1, ge=0, lt=1, description="share of each layer's update dropped in training"
-    )
-
-    @model_validator(mode="after")
-    def _heads_divide_dim(self) -> Self:
-        if self.dim % self.heads:
-            raise OptionError(
-                f"TransMILOptions: heads={self.heads} do not divide dim={self.dim}: "
-                "choose a dim that is a multiple of heads"
-            )
-        return self
+from coverslip.learn.models.one_tier import OneTier, Reading
+from coverslip.learn.models.one_tier_options import TransMILOptions
 
 
 class Layer(nn.Module):

@@ -1,24 +1,27 @@
 """The models by name: the only place that lists them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
 
 from coverslip.errors import OptionError
-from coverslip.learn.models.abmil import ABMIL, ABMILOptions, GatedABMIL
-from coverslip.learn.models.acmil import ACMIL, ACMILOptions
-from coverslip.learn.models.clam import CLAM, CLAMMB, CLAMOptions
-from coverslip.learn.models.committee import make_dmia
-from coverslip.learn.models.dmia import DMIAOptions
-from coverslip.learn.models.dsmil import DSMIL, DSMILOptions
-from coverslip.learn.models.dtfd import DTFD, DTFDOptions
-from coverslip.learn.models.instance_max import InstanceMax, InstanceMaxOptions
-from coverslip.learn.models.loss_attention import LossAttention, LossAttentionOptions
-from coverslip.learn.models.max import Max, MaxOptions
-from coverslip.learn.models.mean import Mean, MeanOptions
-from coverslip.learn.models.model import MILModel
-from coverslip.learn.models.monotone import Monotone, MonotoneOptions
-from coverslip.learn.models.transmil import TransMIL, TransMILOptions
+from coverslip.learn.models.dmia_options import DMIAOptions, DTFDOptions
+from coverslip.learn.models.one_tier_options import (
+    ABMILOptions,
+    ACMILOptions,
+    CLAMOptions,
+    DSMILOptions,
+    InstanceMaxOptions,
+    LossAttentionOptions,
+    MaxOptions,
+    MeanOptions,
+    MonotoneOptions,
+    TransMILOptions,
+)
 from coverslip.options import Options
+
+if TYPE_CHECKING:  # it loads torch
+    from coverslip.learn.models.model import MILModel
 
 
 @dataclass(frozen=True)
@@ -27,28 +30,38 @@ class Entry:
 
     Attributes:
         options: The class of its options.
-        make: Called with (in_dim, n_classes, options, seed).
+        module: Where it is, beside this module; loaded when a model is made.
+        maker: What makes it there, called with (in_dim, n_classes, options, seed).
     """
 
     options: type[Options]
-    make: Callable[..., MILModel]
+    module: str
+    maker: str
+
+    def make(
+        self, in_dim: int, n_classes: int, options: Options, seed: int
+    ) -> "MILModel":
+        """Make a model; only now PyTorch is loaded."""
+        module = import_module(f"coverslip.learn.models.{self.module}")
+        made = getattr(module, self.maker)(in_dim, n_classes, options, seed)
+        return cast("MILModel", made)
 
 
 MODELS: dict[str, Entry] = {
-    "dmia": Entry(DMIAOptions, make_dmia),
-    "mean": Entry(MeanOptions, Mean),
-    "max": Entry(MaxOptions, Max),
-    "instance_max": Entry(InstanceMaxOptions, InstanceMax),
-    "abmil": Entry(ABMILOptions, ABMIL),
-    "gated_abmil": Entry(ABMILOptions, GatedABMIL),
-    "loss_attention": Entry(LossAttentionOptions, LossAttention),
-    "monotone": Entry(MonotoneOptions, Monotone),
-    "dtfd": Entry(DTFDOptions, DTFD),
-    "clam_sb": Entry(CLAMOptions, CLAM),
-    "clam_mb": Entry(CLAMOptions, CLAMMB),
-    "dsmil": Entry(DSMILOptions, DSMIL),
-    "transmil": Entry(TransMILOptions, TransMIL),
-    "acmil": Entry(ACMILOptions, ACMIL),
+    "dmia": Entry(DMIAOptions, "committee", "make_dmia"),
+    "mean": Entry(MeanOptions, "mean", "Mean"),
+    "max": Entry(MaxOptions, "max", "Max"),
+    "instance_max": Entry(InstanceMaxOptions, "instance_max", "InstanceMax"),
+    "abmil": Entry(ABMILOptions, "abmil", "ABMIL"),
+    "gated_abmil": Entry(ABMILOptions, "abmil", "GatedABMIL"),
+    "loss_attention": Entry(LossAttentionOptions, "loss_attention", "LossAttention"),
+    "monotone": Entry(MonotoneOptions, "monotone", "Monotone"),
+    "dtfd": Entry(DTFDOptions, "dtfd", "DTFD"),
+    "clam_sb": Entry(CLAMOptions, "clam", "CLAM"),
+    "clam_mb": Entry(CLAMOptions, "clam", "CLAMMB"),
+    "dsmil": Entry(DSMILOptions, "dsmil", "DSMIL"),
+    "transmil": Entry(TransMILOptions, "transmil", "TransMIL"),
+    "acmil": Entry(ACMILOptions, "acmil", "ACMIL"),
 }
 
 
@@ -69,7 +82,7 @@ def build(
     n_classes: int,
     options: Options | None = None,
     seed: int = 0,
-) -> MILModel:
+) -> "MILModel":
     """Make a model with weights drawn from the seed.
 
     Args:

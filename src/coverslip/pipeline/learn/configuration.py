@@ -11,22 +11,25 @@ study can be moved; others are whole.
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coverslip import store
 from coverslip.errors import CorruptFileError
 from coverslip.judge.detections import FrocOptions
-from coverslip.learn.training import TrainOptions
+from coverslip.learn.splits import SplitOptions
+from coverslip.learn.train_options import TrainOptions
 from coverslip.options import Options
-from coverslip.pipeline.cohort import SplitOptions
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.train_plan import TrainPlan
-from coverslip.pipeline.learn.trainings import Source
 from coverslip.pipeline.prepare.preparation import Preparation
 from coverslip.prepare.features import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions
 from coverslip.toml import Table, read_toml, toml_text
 from coverslip.version import __version__
+
+if TYPE_CHECKING:  # it loads torch
+    from coverslip.pipeline.learn.trainings import Source
 
 RESOLVED = "config.toml"
 """In a run's folder."""
@@ -65,7 +68,7 @@ def resolved_preparation(
 
 
 def resolved_training(
-    study: Path, source: Source, options: LearnOptions, plan: TrainPlan
+    study: Path, source: "Source", options: LearnOptions, plan: TrainPlan
 ) -> Table:
     """Return how a model is trained, on which features and labels.
 

@@ -10,7 +10,7 @@ from coverslip.learn.checkpoint import MODEL_FILE
 from coverslip.learn.resume import STATE_FILE
 from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import Cohort
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.trackers.hook import Followers, TrackedRun, Tracking, flat
 
 

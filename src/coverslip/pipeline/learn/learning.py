@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from tqdm import tqdm
 
 from coverslip import store
 from coverslip.errors import (
     CorruptFileError,
-    DataError,
     LabelError,
     OptionError,
 )
@@ -22,80 +19,19 @@ from coverslip.judge.metrics import choose_threshold
 from coverslip.learn.bags import feature_statistics
 from coverslip.learn.checkpoint import MODEL_FILE, ModelCard, save_model
 from coverslip.learn.loading import Labelled
-from coverslip.learn.models import dmia
 from coverslip.learn.models.model import MILModel
-from coverslip.learn.models.zoo import build, entry
+from coverslip.learn.models.zoo import build
 from coverslip.learn.prediction import Prediction, predict_bag
 from coverslip.learn.resume import STATE_FILE, restore_state, save_state
 from coverslip.learn.split_files import write_splits
 from coverslip.learn.splits import Split
-from coverslip.learn.training import PAPER, Trainer, TrainOptions
-from coverslip.options import Options
+from coverslip.learn.training import Trainer
 from coverslip.pipeline.cohort import Cohort
 from coverslip.pipeline.judge.trusting import fitted_on_validation
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.trackers.hook import Followers
 from coverslip.show.figures import draw_training
 from coverslip.tables import read_csv, write_csv
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "dmia": {},
-    "dmia_l2": {"model_options": dmia.PRESETS["dmia_l2"].facts()},
-    "paper": {"model_options": dmia.PRESETS["paper"].facts(), "training": PAPER},
-}
-"""The defaults; the literal recipe with an instance loss; the seed's, its budget too."""
-
-
-class LearnOptions(Options):
-    """Which model is trained, and how."""
-
-    model: str = Field("dmia", description="name of the model")
-    model_options: dict[str, Any] = Field(
-        default_factory=dict, description="options of the model, key=value"
-    )
-    training: TrainOptions = Field(default_factory=TrainOptions)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _only_what_is_not_the_default(cls, given: Any) -> Any:  # noqa: ANN401 - pydantic's
-        """Keep, of the model's options, those that change something.
-
-        So the same model compares as the same, whether its defaults were said or not.
-        """
-        if not isinstance(given, dict) or not given.get("model_options"):
-            return given
-        kind = entry(given.get("model", cls.model_fields["model"].default)).options
-        chosen, usual = kind(**given["model_options"]).facts(), kind().facts()
-        changed = {key: one for key, one in chosen.items() if one != usual[key]}
-        return {**given, "model_options": changed}
-
-    @model_validator(mode="after")
-    def _the_model_takes_its_options(self) -> Self:
-        self.of_model()
-        return self
-
-    def of_model(self) -> Options:
-        """Return the model's options, the defaults filled in.
-
-        Raises:
-            OptionError: The model is unknown, or does not take these options.
-        """
-        return entry(self.model).options(**self.model_options)
-
-    @classmethod
-    def preset(cls, name: str, **changes: Any) -> "LearnOptions":  # noqa: ANN401
-        """Return a named set of options, some of them changed.
-
-        Raises:
-            DataError: There is no such preset.
-        """
-        if name not in PRESETS:
-            known = ", ".join(PRESETS)
-            raise DataError(f"preset {name!r} is unknown: choose from {known}")
-        merged = dict(PRESETS[name])
-        for key in ("model_options", "training"):
-            both = {**merged.get(key, {}), **changes.pop(key, {})}
-            merged[key] = both
-        return cls(**merged, **changes)
 
 
 def train_model(

@@ -19,7 +19,7 @@ from coverslip.pipeline.judge.judging import Judged, evaluate_run
 from coverslip.pipeline.learn.configuration import keep_resolved, resolved_training
 from coverslip.pipeline.learn.folds import Part, fold_folder, gather_folds
 from coverslip.pipeline.learn.following import followed_whole
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.provenance import note_provenance
 from coverslip.pipeline.learn.seeds import Trained, seeded
 from coverslip.pipeline.learn.trackers.hook import Tracking, check_trackers

@@ -19,11 +19,8 @@ from coverslip.pipeline.cohort import Cohort
 from coverslip.pipeline.judge.judging import Judged, evaluate_run
 from coverslip.pipeline.learn.folds import mean_figures, told
 from coverslip.pipeline.learn.following import followed
-from coverslip.pipeline.learn.learning import (
-    LearnOptions,
-    chosen_on_validation,
-    train_model,
-)
+from coverslip.pipeline.learn.learn_options import LearnOptions
+from coverslip.pipeline.learn.learning import chosen_on_validation, train_model
 from coverslip.pipeline.learn.trackers.hook import Tracking
 from coverslip.prepare.encoders.devices import choose_device
 

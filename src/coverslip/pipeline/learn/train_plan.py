@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from coverslip.errors import OptionError
-from coverslip.pipeline.cohort import SplitOptions
+from coverslip.learn.splits import SplitOptions
 from coverslip.pipeline.engine import Engine, LocalEngine
 from coverslip.store import Facts
 from coverslip.toml import Table

@@ -20,7 +20,7 @@ from coverslip.learn.labels import Labels, labels_from_names, read_labels
 from coverslip.learn.splits import Split
 from coverslip.pipeline.cohort import Cohort, features_in, open_cohort
 from coverslip.pipeline.engine import Engine
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.seeds import (
     Trained,
     Training,

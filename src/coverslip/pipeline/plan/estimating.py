@@ -18,7 +18,7 @@ from coverslip.errors import CoverslipError, EncoderError
 from coverslip.judge.intervals import LEVEL, student_quantile
 from coverslip.learn.checkpoint import MODEL_FILE
 from coverslip.pipeline.learn.folds import Part
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.plan.findings import Findings
 from coverslip.pipeline.plan.measuring import (
     encoder_here,

@@ -12,7 +12,7 @@ from coverslip.errors import CoverslipError
 from coverslip.learn.loading import Labelled
 from coverslip.learn.models.zoo import build
 from coverslip.learn.training import Trainer
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.plan.findings import Findings
 from coverslip.pipeline.prepare.calibrating import (
     CALIBRATING,

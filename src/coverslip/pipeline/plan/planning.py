@@ -15,7 +15,7 @@ from coverslip import store
 from coverslip.errors import CoverslipError
 from coverslip.learn.labels import Join, Row
 from coverslip.pipeline.learn.folds import Part
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.seeds import seeded
 from coverslip.pipeline.learn.train_plan import TrainPlan
 from coverslip.pipeline.plan.checking import (
@@ -27,11 +27,8 @@ from coverslip.pipeline.plan.checking import (
 from coverslip.pipeline.plan.estimating import Estimate, estimate, standing
 from coverslip.pipeline.plan.findings import SEVERITIES, Finding, Findings
 from coverslip.pipeline.plan.leftovers import leftovers
-from coverslip.pipeline.plan.surveying import Survey, survey
+from coverslip.pipeline.plan.surveying import SAMPLE, Survey, survey
 from coverslip.pipeline.prepare.preparation import Preparation
-
-SAMPLE = 20
-"""Slides on which tissue is found, unless another number is asked for."""
 
 BUSY = 1.25
 """Load of a core above which other work must be slowing this machine down."""

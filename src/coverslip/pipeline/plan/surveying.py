@@ -38,6 +38,9 @@ from coverslip.slides.fingerprint import fingerprint
 from coverslip.slides.slide import Slide
 from coverslip.store import slide_id_of
 
+SAMPLE = 20
+"""Slides on which tissue is found, unless another number is asked for."""
+
 PROBE = 16
 """Side in pixels of what is decoded in each corner."""
 

@@ -5,11 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from coverslip import store
 from coverslip.errors import OptionError
-from coverslip.options import Options
 from coverslip.pipeline.learn.provenance import read_provenance
 from coverslip.pipeline.learn.run_parts import (
     left_out_of,
@@ -21,6 +18,7 @@ from coverslip.pipeline.learn.run_parts import (
 from coverslip.pipeline.predict.scoring import RunScores
 from coverslip.pipeline.report.figures import judged_plots
 from coverslip.pipeline.report.given import GivenModel, open_scores
+from coverslip.pipeline.report.report_options import ReportOptions
 from coverslip.pipeline.report.runs import comparison_plot, training_plot
 from coverslip.pipeline.report.seen import Seen, headlines, seen_in
 from coverslip.pipeline.report.slides import choose, evidence, with_pictures
@@ -36,18 +34,6 @@ REPORT = "report.html"
 """In the run's folder, when no other place is named."""
 FIGURES = "figures"
 """In the run's folder: what the report draws, as SVG and PNG."""
-
-
-class ReportOptions(Options):
-    """How much a report holds."""
-
-    slides: int = Field(
-        24, ge=0, description="test slides with pictures, the wrong ones first"
-    )
-    all: bool = Field(False, description="pictures of every test slide")
-    patches: int = Field(
-        6, ge=1, le=24, description="top patches, and bottom ones, of a slide"
-    )
 
 
 @dataclass(frozen=True)

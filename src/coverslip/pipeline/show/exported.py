@@ -5,12 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from coverslip import store
 from coverslip.geometry import Box, Mpp
@@ -23,8 +21,8 @@ from coverslip.interop.qupath import (
     write_qupath,
 )
 from coverslip.judge.detections import HotRegion, hot_regions
-from coverslip.options import Options
 from coverslip.pipeline.predict.scoring import RunScores, SlideScores
+from coverslip.pipeline.show.export_options import ExportOptions
 from coverslip.prepare.annotations import write_asap_xml
 from coverslip.prepare.outlines import HOT, area_parts, without_holes
 from coverslip.prepare.tissue import Tissue
@@ -35,31 +33,6 @@ GREEN: Colour = (0, 160, 0)
 RED: Colour = (200, 0, 0)
 
 Scores = npt.NDArray[np.float64]
-
-
-class ExportOptions(Options):
-    """What is exported of a slide, and in which frame."""
-
-    hot_by: Literal["probability", "attention"] = Field(
-        "probability",
-        description="what makes a patch hot: its probability of a class, or attention as "
-        "a share of the slide's highest",
-    )
-    hot_from: float = Field(
-        0.5, gt=0, le=1, description="the least of that in a hot region"
-    )
-    patches: Literal["tile", "detection", "none"] = Field(
-        "tile", description="geojson: what patches are in QuPath, or none of them"
-    )
-    origin: Literal["level0", "bounds"] = Field(
-        "level0",
-        description="where (0, 0) of geojson and tiff is: the corner of level 0, or that "
-        "of the scanned part, to which QuPath crops slides such as MRXS",
-    )
-    device: str = Field("auto", description="where the model runs")
-    pack: bool = Field(
-        False, description="geojson: write .geojson.gz, a sixth of the size"
-    )
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,8 @@ from coverslip import store
 from coverslip.errors import DataError, MismatchError, OptionError, SlideError
 from coverslip.pipeline.predict.scoring import open_run
 from coverslip.pipeline.prepare.table import tell_failure
-from coverslip.pipeline.show.exported import WRITERS, Exported, ExportOptions
-
-FORMATS = tuple(WRITERS)
-"""What can be exported."""
+from coverslip.pipeline.show.export_options import FORMATS, ExportOptions
+from coverslip.pipeline.show.exported import WRITERS, Exported
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from types import ModuleType
 import pytest
 
 from coverslip.errors import LabelError, MissingExtraError, OptionError
-from coverslip.pipeline.cohort import SplitOptions
+from coverslip.learn.splits import SplitOptions
 from coverslip.pipeline.learn.following import final_figures
-from coverslip.pipeline.learn.learning import LearnOptions
+from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.runs import TrainPlan, train
 from coverslip.pipeline.learn.trackers.hook import (
     TRACKERS,
