@@ -17,10 +17,11 @@ from pathlib import Path
 
 import torch._dynamo  # noqa: F401 - the first step of Adam loads it
 
-import coverslip.cli.whole  # noqa: F401 - all that the command needs
+import coverslip.cli.whole
+import coverslip.pipeline.verbs  # noqa: F401 - all that the command needs
 from coverslip.cli import main
 from coverslip.learn.training import Trainer
-from coverslip.pipeline.prepare import outlining, preparing
+from coverslip.pipeline.prepare import laying, outlining, preparing
 from coverslip.testing import fake_encoder_known
 
 
@@ -60,8 +61,8 @@ def child(request):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     acts = os.open(request["acts"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     noting(outlining, "find_tissue", acts)
-    for name in ("lay_patches", "extract_features"):
-        noting(preparing, name, acts)
+    noting(laying, "lay_patches", acts)
+    noting(preparing, "extract_features", acts)
     noting(Trainer, "_epoch", acts)
     if "replace" in request:
         dying(request)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coverslip.pipeline.prepare import outlining, preparing
+from coverslip.pipeline.prepare import laying, outlining, preparing
 from coverslip.prepare.features import Features
 from coverslip.testing import LESION, slide_file
 from studies import LEARN, PATCHING, files, predictions, rows, run_arguments, same
@@ -600,13 +600,18 @@ def test_a_disk_that_is_full(cli, cohort, finished, tmp_path, monkeypatch, name)
 
 
 @pytest.mark.parametrize(
-    ("stage", "done"),
-    [("find_tissue", 0), ("lay_patches", 1), ("extract_features", 3)],
+    ("home", "stage", "done"),
+    [
+        (outlining, "find_tissue", 0),
+        (laying, "lay_patches", 1),
+        (preparing, "extract_features", 3),
+    ],
 )
-def test_ctrl_c_in_a_stage(cli, cohort, finished, tmp_path, monkeypatch, stage, done):
+def test_ctrl_c_in_a_stage(
+    cli, cohort, finished, tmp_path, monkeypatch, home, stage, done
+):
     """One line and code 130; the same command goes on and redoes no finished slide."""
     study, calls = tmp_path / "study", []
-    home = outlining if stage == "find_tissue" else preparing
     work = getattr(home, stage)
 
     def interrupted(*arguments, **options):

@@ -27,7 +27,7 @@ from coverslip.options import Options
 from coverslip.pipeline.prepare.table import COLUMNS
 from coverslip.pipeline.show.export_options import ExportOptions
 from coverslip.prepare.encoders.registry import encoder_names
-from coverslip.prepare.features import FeatureOptions
+from coverslip.prepare.feature_options import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions
 from written_pages import api_page, cli_page

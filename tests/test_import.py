@@ -83,8 +83,16 @@ def test_no_help_and_no_mistake_waits_for_torch(tmp_path):
 
 
 def test_commands_on_slides_wait_for_no_more_than_they_use():
-    """Tissue and patches need no torch, and nothing of learning or judging."""
-    heavy = ("torch", "scipy", "sklearn", "matplotlib", "openvino", "ssl")
+    """Tissue and patches need no torch, no encoder, no cluster, no annotations."""
+    heavy = (
+        *("torch", "scipy", "sklearn", "matplotlib", "openvino", "ssl", "numpy.random"),
+        "coverslip.prepare.encoders",
+        "coverslip.prepare.annotations",
+        "coverslip.pipeline.prepare.preparing",
+        "coverslip.pipeline.cluster",
+        "coverslip.learn",
+        "coverslip.interop",
+    )
     code = PROBE.format(act="import coverslip.cli.prepare", heavy=heavy)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -5,7 +5,7 @@ from pydantic import Field, ValidationError
 
 from coverslip.errors import OptionError
 from coverslip.options import Options
-from coverslip.prepare.features import FeatureOptions
+from coverslip.prepare.feature_options import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions
 

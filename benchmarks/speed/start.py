@@ -36,7 +36,7 @@ REPEATS = 5
 
 LOAD = {
     "patches": "import coverslip.cli.prepare",
-    "features": "import coverslip.cli.prepare, sys, pathlib, numpy\n"
+    "features": "import coverslip.cli.features, sys, pathlib, numpy\n"
     "from coverslip.prepare.encoders.registry import load_encoder\n"
     "encoder = load_encoder('resnet50', weights=pathlib.Path(sys.argv[1]))\n"
     "encoder.embed(numpy.zeros((1, 256, 256, 3), numpy.uint8))",

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from coverslip.prepare.annotations import read_annotations as read_annotations
     from coverslip.prepare.encoders.listing import encoders as encoders
     from coverslip.prepare.encoders.registry import load_encoder as load_encoder
-    from coverslip.prepare.features import FeatureOptions as FeatureOptions
+    from coverslip.prepare.feature_options import FeatureOptions as FeatureOptions
     from coverslip.prepare.features import Features as Features
     from coverslip.prepare.features import extract_features as extract_features
     from coverslip.prepare.patches import PatchOptions as PatchOptions

@@ -10,8 +10,8 @@ import pytest
 from coverslip.errors import CorruptFileError, DataError, UnreadableSlideError
 from coverslip.prepare import features as module
 from coverslip.prepare.export import export_patches
+from coverslip.prepare.feature_options import FeatureOptions
 from coverslip.prepare.features import (
-    FeatureOptions,
     Features,
     coords_digest,
     extract_features,

@@ -31,7 +31,7 @@ COMMANDS = {
     "init": ("coverslip.cli.init", "Write a file of options, for --config."),
     "tissue": ("coverslip.cli.prepare", "Find the tissue on slides."),
     "patches": ("coverslip.cli.prepare", "Lay patches over the tissue of slides."),
-    "features": ("coverslip.cli.prepare", "Turn the patches of slides into features."),
+    "features": ("coverslip.cli.features", "Turn the patches of slides into features."),
     "train": ("coverslip.cli.learn", "Train a model on a study's features."),
     "evaluate": ("coverslip.cli.learn", "Judge a model on labelled slides."),
     "compare": ("coverslip.cli.compare", "Compare runs on the slides they share."),

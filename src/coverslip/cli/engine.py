@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from coverslip.cli.options import Command
-from coverslip.pipeline.cluster import RayEngine
 from coverslip.pipeline.engine import Engine, LocalEngine
 
 
@@ -49,5 +48,7 @@ def engine_from(study: Path, given: Mapping[str, Any]) -> Engine:
         given: What click made of the options.
     """
     if given.get("engine") == "ray":
+        from coverslip.pipeline.cluster import RayEngine  # few ask for a cluster
+
         return RayEngine(study, given["ray_address"], given["ray_gpu"])
     return LocalEngine(given.get("workers") or 1)

@@ -8,11 +8,12 @@ import click
 
 from coverslip import store
 from coverslip.cli.camelyon16 import camelyon16
+from coverslip.cli.features import features
 from coverslip.cli.froc import froc
 from coverslip.cli.keys import SECTIONS, keys_of, params_of
 from coverslip.cli.learn import train
 from coverslip.cli.predict import heatmap, predict
-from coverslip.cli.prepare import features, patches
+from coverslip.cli.prepare import patches
 from coverslip.cli.whole import run
 from coverslip.errors import OutputError
 from coverslip.learn.models.zoo import entry

@@ -16,7 +16,7 @@ from coverslip.cli.prepare import (
     preparation_from,
 )
 from coverslip.cli.telling import JSON, tell
-from coverslip.prepare.features import FeatureOptions
+from coverslip.prepare.feature_options import FeatureOptions
 
 if TYPE_CHECKING:  # it loads torch
     from coverslip.pipeline.verbs import PredictResult

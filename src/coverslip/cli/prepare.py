@@ -1,4 +1,4 @@
-"""Commands that prepare slides: `tissue`, `patches`, `features`."""
+"""Commands that find tissue and lay patches: `tissue`, `patches`."""
 
 import os
 import sys
@@ -14,12 +14,10 @@ from coverslip.cli.options import Command, options_of, pick
 from coverslip.cli.telling import JSON, tell
 from coverslip.errors import OptionError
 from coverslip.geometry import Mpp
-from coverslip.pipeline.prepare.folders import prepare_folders
-from coverslip.pipeline.prepare.importing import export_pickles, import_pickles
+from coverslip.pipeline.prepare.laying import lay
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
-from coverslip.pipeline.prepare.preparing import prepare
 from coverslip.pipeline.prepare.table import FAILED, NO_PATCH, NO_TISSUE, SlideTable
-from coverslip.prepare.features import FeatureOptions
+from coverslip.prepare.feature_options import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions
 from coverslip.slides.finding import Scales, read_scales
@@ -122,7 +120,7 @@ def tissue(slides: tuple[Path, ...], out: Path, as_json: bool, **given: Any) -> 
     Writes outlines (tissue/SLIDE.geojson), thumbnails with the outlines drawn, and the
     table slides.csv into the study folder.
     """
-    tell_table(prepare(slides, preparation_from(out, given), upto="tissue"), as_json)
+    tell_table(lay(slides, preparation_from(out, given), patches=False), as_json)
 
 
 @click.command()
@@ -139,53 +137,7 @@ def patches(slides: tuple[Path, ...], out: Path, as_json: bool, **given: Any) ->
 
     Writes coordinates that CLAM's and TRIDENT's users can read as they are.
     """
-    tell_table(prepare(slides, preparation_from(out, given), upto="patches"), as_json)
-
-
-@click.command()
-@PLACES
-@OUT
-@feature_options
-@patch_options
-@click.option(
-    "--from-patches",
-    is_flag=True,
-    help="SLIDES are folders of patch images, one folder a slide.",
-)
-@click.option("--pickle", is_flag=True, help="Write the seed's pickles, too.")
-@tissue_options
-@engine_options
-@input_options
-@JSON
-def features(
-    slides: tuple[Path, ...],
-    out: Path,
-    from_patches: bool,
-    pickle: bool,
-    as_json: bool,
-    **given: Any,  # noqa: ANN401 - click's
-) -> None:
-    """Turn the patches of SLIDES into features, straight from the slides.
-
-    Tissue and patches come first where they are missing. SLIDES may also be the seed's
-    pickles (.pkl), which are imported; nothing in them is run.
-    """
-    preparation = preparation_from(out, given)
-    made = preparation.features_folder
-    if all(place.suffix in {".pkl", ".pickle"} for place in slides):
-        table = import_pickles(slides, preparation)
-    elif from_patches:
-        table = prepare_folders(slides, preparation)
-        made = preparation.imported(preparation.options.features.encoder)
-    else:
-        table = prepare(slides, preparation)
-    pickles = export_pickles(made) if pickle else []
-    tell(
-        {**table_facts(table), "features": made, "pickles": pickles},
-        [*map(str, pickles), *idle_lines(table), table_line(table)],
-        as_json=as_json,
-    )
-    leave_if_all_failed(table)
+    tell_table(lay(slides, preparation_from(out, given)), as_json)
 
 
 def tell_table(table: SlideTable, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from coverslip.pipeline.predict.predicting import (
 )
 from coverslip.pipeline.prepare.folders import prepare_folders
 from coverslip.pipeline.prepare.importing import export_pickles, import_pickles
+from coverslip.pipeline.prepare.laying import lay
 from coverslip.pipeline.prepare.preparation import Preparation
 from coverslip.pipeline.prepare.preparing import prepare
 from coverslip.pipeline.prepare.table import (
@@ -40,18 +41,18 @@ from coverslip.tables import read_csv
 
 
 def tissue(slides: Sequence[Path], preparation: Preparation) -> SlideTable:
-    """Find the tissue of slides; see `prepare`."""
-    return prepare(slides, preparation, upto="tissue")
+    """Find the tissue of slides; see `lay`."""
+    return lay(slides, preparation, patches=False)
 
 
 def patches(slides: Sequence[Path], preparation: Preparation) -> SlideTable:
-    """Lay patches over the tissue of slides; see `prepare`."""
-    return prepare(slides, preparation, upto="patches")
+    """Lay patches over the tissue of slides; see `lay`."""
+    return lay(slides, preparation)
 
 
 def features(slides: Sequence[Path], preparation: Preparation) -> SlideTable:
     """Extract the features of slides, with tissue and patches first; see `prepare`."""
-    return prepare(slides, preparation, upto="features")
+    return prepare(slides, preparation)
 
 
 def features_from_patches(

@@ -8,18 +8,16 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from coverslip import store
 from coverslip.errors import CorruptFileError, DataError
-from coverslip.options import Options
 from coverslip.prepare.ahead import ReadAhead
-from coverslip.prepare.encoders.registry import load_encoder
 from coverslip.prepare.export import read_image, read_patch_folder
+from coverslip.prepare.feature_options import FeatureOptions
 from coverslip.prepare.patches import (
     Coordinates,
     Patches,
@@ -34,52 +32,6 @@ if TYPE_CHECKING:  # it loads torch
 
 Progress = Callable[[int], None]
 """Told how many more patches are done."""
-
-
-class FeatureOptions(Options):
-    """Which encoder turns patches into features, and how it runs."""
-
-    encoder: str = Field("resnet50", description="name of the encoder")
-    weights: Path | None = Field(
-        None, description="local file of the encoder's weights"
-    )
-    resize: int | None = Field(
-        None,
-        ge=8,
-        description="side before the crop; the encoder's card when not given",
-    )
-    crop: int | None = Field(
-        None, ge=8, description="side of the centre crop; the card's when not given"
-    )
-    batch_size: int = Field(64, ge=1, description="patches at once")
-    workers: int = Field(4, ge=1, description="threads that read patches")
-    reduce: Reduce = Field(
-        "area",
-        description="how finer pixels become a patch's: averaged (area), or decoded at "
-        "half size (half) where the level is just twice as fine: faster, inexact",
-    )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where it runs")
-    precision: Literal["fp32", "bf16", "fp16", "int8"] = Field(
-        "fp32",
-        description="arithmetic of the encoder; fp16 on a GPU only, int8 on a CPU only",
-    )
-    runtime: Literal["auto", "torch", "compile", "openvino"] = Field(
-        "auto",
-        description="what runs the encoder; auto: OpenVINO on a CPU, where installed, "
-        "else torch",
-    )
-
-    def load(self) -> "Encoder":
-        """Load the encoder that these options name."""
-        return load_encoder(
-            self.encoder,
-            weights=self.weights,
-            device=self.device,
-            precision=self.precision,
-            runtime=self.runtime,
-            resize=self.resize,
-            crop=self.crop,
-        )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import pytest
 from coverslip.errors import DataError, ParametersDifferError
 from coverslip.geometry import Mpp
 from coverslip.pipeline.engine import LocalEngine
+from coverslip.pipeline.prepare.laying import lay
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
 from coverslip.pipeline.prepare.preparing import prepare
 from coverslip.prepare.encoders import devices, registry
@@ -82,7 +83,7 @@ def test_a_precision_that_saves_nothing_here_is_told(tmp_path, capsys, monkeypat
 def test_slides_are_handed_to_the_engine(cohort, tmp_path):
     """A cluster in place of this machine sees every slide once."""
     engine = FakeEngine()
-    prepare([cohort.slides], preparation(tmp_path, engine), upto="tissue")
+    lay([cohort.slides], preparation(tmp_path, engine), patches=False)
     assert sorted(engine.seen) == sorted(cohort.slides.iterdir())
 
 
@@ -91,7 +92,7 @@ def test_the_table_finds_slides_from_any_folder(tmp_path, monkeypatch):
     slide_file(tmp_path / "here" / "s.tif")
     monkeypatch.chdir(tmp_path / "here")
     relative = [(tmp_path / "here" / "s.tif").relative_to(tmp_path / "here")]
-    table = prepare(relative, preparation(tmp_path / "study"), upto="tissue")
+    table = lay(relative, preparation(tmp_path / "study"), patches=False)
     assert table.rows["s"]["path"] == str(tmp_path / "here" / "s.tif")
 
 
@@ -117,7 +118,7 @@ def test_an_own_mask_takes_the_place_of_the_search(tmp_path, kind):
         (tmp_path / "masks").mkdir()
         masks = outline(tmp_path / "masks" / "s.geojson", 384, 128, 640, 256)
         masks = masks.parent if kind == "folder" else masks
-    prepare([path], preparation(tmp_path / "study", masks=masks), upto="patches")
+    lay([path], preparation(tmp_path / "study", masks=masks))
     laid = coords(tmp_path / "study")
     assert len(laid) == 8
     assert laid.min(axis=0).tolist() == [384, 128]
@@ -131,7 +132,7 @@ def test_a_folder_of_masks_without_this_slides_is_told(tmp_path):
     (tmp_path / "masks").mkdir()
     outline(tmp_path / "masks" / "a.geojson", 384, 128, 640, 256)
     ready = preparation(tmp_path / "study", masks=tmp_path / "masks")
-    table = prepare([tmp_path / "slides"], ready, upto="patches")
+    table = lay([tmp_path / "slides"], ready)
     assert table.with_status("patches") == ["a"]
     assert "no mask for b: name it b.geojson or b.png" in table.rows["b"]["error"]
 
@@ -139,10 +140,10 @@ def test_a_folder_of_masks_without_this_slides_is_told(tmp_path):
 def test_another_mask_is_another_parameter(tmp_path):
     """Tissue that was found is not silently kept when a mask is given."""
     path = slide_file(tmp_path / "s.tif")
-    prepare([path], preparation(tmp_path / "study"), upto="tissue")
+    lay([path], preparation(tmp_path / "study"), patches=False)
     mask = outline(tmp_path / "m.geojson", 384, 128, 640, 256)
     with pytest.raises(ParametersDifferError, match="source was 'otsu', now 'm.geo"):
-        prepare([path], preparation(tmp_path / "study", masks=mask), upto="tissue")
+        lay([path], preparation(tmp_path / "study", masks=mask), patches=False)
 
 
 @pytest.mark.parametrize(
@@ -207,13 +208,13 @@ def test_an_edited_outline_is_another_parameter_for_the_patches(tmp_path):
     """Patches laid over outlines that were changed since are not silently kept."""
     path = slide_file(tmp_path / "s.tif")
     ready = preparation(tmp_path / "study")
-    prepare([path], ready, upto="patches")
+    lay([path], ready)
     tissue = ready.study.tissue("s")
     facts = json.loads(tissue.read_text())
     facts["features"] = []
     tissue.write_text(json.dumps(facts))
     with pytest.raises(ParametersDifferError, match="s_patches.h5: .*tissue_sha256"):
-        prepare([path], ready, upto="patches")
+        lay([path], ready)
 
 
 def test_no_slide_at_all_is_told(tmp_path):

@@ -22,7 +22,7 @@ from coverslip.options import Options
 from coverslip.pipeline.learn.learn_options import LearnOptions
 from coverslip.pipeline.learn.train_plan import TrainPlan
 from coverslip.pipeline.prepare.preparation import Preparation
-from coverslip.prepare.features import FeatureOptions
+from coverslip.prepare.feature_options import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions
 from coverslip.toml import Table, read_toml, toml_text

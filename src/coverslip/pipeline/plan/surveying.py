@@ -23,6 +23,7 @@ from coverslip.errors import (
 )
 from coverslip.pipeline.engine import Engine, Item, LocalEngine, Outcome, Result
 from coverslip.pipeline.plan.findings import Findings, few
+from coverslip.pipeline.prepare.laying import kept_patches
 from coverslip.pipeline.prepare.outlining import (
     check_masks,
     kept_tissue,
@@ -31,7 +32,6 @@ from coverslip.pipeline.prepare.outlining import (
     thumbnail,
 )
 from coverslip.pipeline.prepare.preparation import Preparation
-from coverslip.pipeline.prepare.preparing import kept_patches
 from coverslip.prepare.patches import Patches, lay_grid, lay_patches
 from coverslip.slides.finding import find_slides
 from coverslip.slides.fingerprint import fingerprint

@@ -11,7 +11,7 @@ from coverslip.pipeline.prepare.calibrating import calibrate, calibration_of
 from coverslip.pipeline.prepare.preparation import Preparation, PrepareOptions
 from coverslip.prepare.encoders.devices import precision_advice
 from coverslip.prepare.encoders.registry import GENERIC, card
-from coverslip.prepare.features import FeatureOptions
+from coverslip.prepare.feature_options import FeatureOptions
 
 if TYPE_CHECKING:  # it loads torch
     from coverslip.prepare.encoders.encoder import Encoder

@@ -9,7 +9,7 @@ import cv2
 from coverslip import store
 from coverslip.errors import DataError, DuplicateSlideError, OptionError
 from coverslip.pipeline.prepare.preparation import Preparation
-from coverslip.prepare.annotations import read_tissue_geojson
+from coverslip.prepare.geojson import read_tissue_geojson
 from coverslip.prepare.outlines import unpacked
 from coverslip.prepare.thumbnail import draw_outlines, thumbnail_mpp
 from coverslip.prepare.tissue import (

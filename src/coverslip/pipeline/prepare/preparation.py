@@ -10,7 +10,7 @@ from coverslip import store
 from coverslip.geometry import Mpp
 from coverslip.options import Options
 from coverslip.pipeline.engine import Engine, LocalEngine
-from coverslip.prepare.features import FeatureOptions
+from coverslip.prepare.feature_options import FeatureOptions
 from coverslip.prepare.patches import PatchOptions
 from coverslip.prepare.segmentation import TissueOptions
 from coverslip.slides.finding import Scales

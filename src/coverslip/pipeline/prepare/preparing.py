@@ -1,21 +1,17 @@
 """Prepare a folder of slides: tissue, patches and features of each, into one study.
 
-Each stage keeps what it finds complete and made with the same parameters, so that the
-same command after an interruption redoes at most the slide in hand.
+What is complete and made with the same parameters is kept, as in `laying`.
 """
 
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from coverslip import store
-from coverslip.pipeline.engine import Outcome
 from coverslip.pipeline.prepare.calibrating import (
     calibrate,
     calibration_of,
@@ -26,29 +22,22 @@ from coverslip.pipeline.prepare.encoding import (
     identity_there,
     same_encoder_here,
 )
-from coverslip.pipeline.prepare.outlining import check_masks, digest, ensure_tissue
+from coverslip.pipeline.prepare.laying import lay_each, slides_asked, timed
 from coverslip.pipeline.prepare.preparation import PREPARED, Preparation
-from coverslip.pipeline.prepare.table import NO_PATCH, NO_TISSUE, SlideTable
-from coverslip.prepare.export import export_patches
+from coverslip.pipeline.prepare.table import SlideTable
 from coverslip.prepare.features import Progress, extract_features, features_made_with
-from coverslip.prepare.patches import Patches, lay_patches
-from coverslip.prepare.tissue import Tissue
-from coverslip.slides.finding import find_slides
-from coverslip.slides.slide import Slide
+from coverslip.prepare.patches import Patches
 
 if TYPE_CHECKING:  # it loads torch
     from coverslip.prepare.encoders.encoder import Encoder
 
 
-def prepare(
-    slides: Sequence[Path], preparation: Preparation, *, upto: str = "features"
-) -> SlideTable:
+def prepare(slides: Sequence[Path], preparation: Preparation) -> SlideTable:
     """Find tissue, lay patches and extract features of many slides.
 
     Args:
         slides: Slides, or folders of slides.
         preparation: How, and where to.
-        upto: Last stage to do: `tissue`, `patches` or `features`.
 
     Returns:
         The table of slides; a slide that failed says why.
@@ -60,121 +49,21 @@ def prepare(
         ParametersDifferError: The study holds results of other options.
         OutputError: The study cannot be written.
     """
-    paths = find_slides([Path(place) for place in slides])
-    check_masks(preparation, paths)
-    whole, encoder = upto == "features", None
-    for advice in advices(preparation) if whole else ():
+    paths = slides_asked(slides, preparation)
+    for advice in advices(preparation):
         tqdm.write(f"note: {advice}", file=sys.stderr)
-    if whole and preparation.engine.remote:
+    encoder = None
+    if preparation.engine.remote:
         identity_there(preparation, calibrated=False)
-    elif whole:
+    else:
         encoder = preparation.options.features.load()
     table = SlideTable.open(preparation.study.slides_csv)
-    table.write()
-    lay = partial(lay_slide, preparation, patches=upto != "tissue")
-    good = _each(preparation, lay, paths, table, "tissue and patches")
-    if whole:
-        _embed_all(preparation, encoder, good, table)
-        facts = preparation.options.resolved().facts()
-        store.write_json(preparation.features_folder / PREPARED, facts)
+    good = lay_each(paths, preparation, table)
+    _embed_all(preparation, encoder, good, table)
+    facts = preparation.options.resolved().facts()
+    store.write_json(preparation.features_folder / PREPARED, facts)
     table.write()
     return table
-
-
-def _each(
-    preparation: Preparation,
-    task: Any,  # noqa: ANN401 - a callable on a path
-    paths: Sequence[Path],
-    table: SlideTable,
-    title: str,
-) -> list[Path]:
-    """Run a task on slides, note what became of each, return those that went well."""
-    good = []
-    bar = tqdm(total=len(paths), desc=title, unit="slide", disable=preparation.quiet)
-    with bar:
-        for outcome in preparation.engine.run(task, paths):
-            if _note(table, outcome):
-                good.append(outcome.item)
-            bar.update()
-    return sorted(good, key=paths.index)
-
-
-def _note(table: SlideTable, outcome: Outcome[Path, store.Facts]) -> bool:
-    """Write down what became of a slide; say whether it went well."""
-    path, slide_id = outcome.item, store.slide_id_of(outcome.item)
-    if outcome.error is not None:
-        table.note_failure(slide_id, path, outcome.error, outcome.trace)
-        return False
-    table.note(slide_id, outcome.result or {})
-    return True
-
-
-def lay_slide(
-    preparation: Preparation, path: Path, *, patches: bool = True
-) -> store.Facts:
-    """Find the tissue of one slide and lay its patches, unless that is done.
-
-    Returns:
-        What the table of slides should know.
-    """
-    with preparation.scales.open(path) as slide:
-        facts: store.Facts = {
-            "path": str(path.absolute()),
-            "width": slide.l0_size[0],
-            "height": slide.l0_size[1],
-            "mpp": slide.l0_mpp,
-        }
-        study, patching = preparation.study, preparation.patching
-        with _timed(facts, "seconds_tissue", made=study.tissue(slide.slide_id)):
-            tissue = ensure_tissue(slide, preparation)
-        facts["tissue_mm2"] = round(tissue.area_mm2, 3)
-        bare = NO_PATCH if tissue.outlines else NO_TISSUE
-        facts["status"] = "tissue" if tissue.outlines else NO_TISSUE
-        if patches:
-            target = patching.patches(slide.slide_id)
-            with _timed(facts, "seconds_patches", made=target):
-                laid = ensure_patches(slide, tissue, preparation)
-            if preparation.jpeg:
-                folder = patching.root / "jpeg"
-                export_patches(slide, laid.coords, laid.scale, folder)
-            facts |= {
-                "patches": len(laid),
-                "mpp_asked": laid.scale.asked_mpp,
-                "mpp_read": round(laid.scale.level_mpp, 6),
-                "mpp_achieved": round(laid.scale.achieved_mpp, 6),
-                "resample": round(laid.scale.resample, 6),
-                "status": "patches" if len(laid) else bare,
-            }
-    return facts
-
-
-def ensure_patches(slide: Slide, tissue: Tissue, preparation: Preparation) -> Patches:
-    """Return a slide's patches, laid before or now."""
-    if (kept := kept_patches(slide.slide_id, preparation)) is not None:
-        return kept
-    options = preparation.options.patches
-    patches = lay_patches(slide, tissue, options)
-    patches.facts["tissue_sha256"] = digest(preparation.study.tissue(slide.slide_id))
-    patches.save(preparation.patching.patches(slide.slide_id), slide, options.overlap)
-    return patches
-
-
-def kept_patches(slide_id: str, preparation: Preparation) -> Patches | None:
-    """Return the patches that the study holds of a slide.
-
-    Raises:
-        ParametersDifferError: They were laid with other options, or on other tissue.
-    """
-    path = preparation.patching.patches(slide_id)
-    if not path.exists():
-        return None
-    patches = Patches.load(path)
-    asked = {
-        "options": preparation.options.patches.facts(),
-        "tissue_sha256": digest(preparation.study.tissue(slide_id)),
-    }
-    store.check_same(path, patches.facts, asked)
-    return patches
 
 
 def _embed_all(
@@ -207,7 +96,7 @@ def _embed_all(
             task = partial(embed_slide, preparation, encoder, progress=bar.update)
         outcomes = preparation.engine.run(task, paths, features.device)
         for done, outcome in enumerate(outcomes, start=1):
-            _note(table, outcome)
+            table.note_outcome(outcome)
             bar.update(counts[outcome.item] if encoder is None else 0)
             bar.set_postfix_str(f"{done}/{len(paths)} slides")
 
@@ -244,7 +133,7 @@ def embed_slide(
         return status
     facts: store.Facts = dict(status)
     with (
-        _timed(facts, "seconds_features", made=target),
+        timed(facts, "seconds_features", made=target),
         preparation.scales.open(path) as slide,
     ):
         features = extract_features(
@@ -274,12 +163,3 @@ def features_kept(
     )
     store.check_same(target, store.read_facts(target), asked)
     return True
-
-
-@contextmanager
-def _timed(facts: store.Facts, key: str, *, made: Path) -> Iterator[None]:
-    """Note the seconds that a stage took, unless its file was there before."""
-    kept, start = made.exists(), time.perf_counter()
-    yield
-    if not kept:
-        facts[key] = round(time.perf_counter() - start, 3)

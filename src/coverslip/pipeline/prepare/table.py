@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from coverslip import store
+from coverslip.pipeline.engine import Outcome
 from coverslip.tables import read_csv, write_csv
 
 COLUMNS = (
@@ -97,6 +98,15 @@ class SlideTable:
         where = str(path.absolute())
         self.note(slide_id, {"path": where, "status": FAILED, "error": error})
         tell_failure(error)
+
+    def note_outcome(self, outcome: Outcome[Path, store.Facts]) -> bool:
+        """Write down what became of a slide; say whether it went well."""
+        path, slide_id = outcome.item, store.slide_id_of(outcome.item)
+        if outcome.error is not None:
+            self.note_failure(slide_id, path, outcome.error, outcome.trace)
+            return False
+        self.note(slide_id, outcome.result or {})
+        return True
 
     def write(self) -> None:
         """Write the table, sorted by slide."""
