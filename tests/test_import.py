@@ -35,6 +35,19 @@ def test_nothing_heavy_is_loaded(act):
     assert done.stdout.splitlines()[-1] == ""
 
 
+LIGHT = "from coverslip import {}\nimport sys\nprint('torch' in sys.modules)"
+
+
+def test_public_options_load_no_torch():
+    """Those of stages that load it, too: they lie apart."""
+    names = [name for name in coverslip.__all__ if name.endswith("Options")]
+    code = LIGHT.format(", ".join([*names, "FrocOptions"]))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
 ASKED = """
 import sys
 from contextlib import suppress

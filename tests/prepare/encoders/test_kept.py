@@ -1,5 +1,6 @@
 """Networks kept on disk: built once, and then neither they nor PyTorch are loaded."""
 
+import importlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -67,6 +68,23 @@ def test_a_kept_network_needs_no_torch_and_gives_the_same(weights, tmp_path, pre
             np.load(tmp_path / time / f"{side}.npy") for time in ("first", "again")
         )
         np.testing.assert_array_equal(first, again)
+
+
+def test_other_code_of_a_network_is_another_network(tmp_path, monkeypatch):
+    """The same weights and words of it, but another way through: a plugin mended."""
+    source = "from torch import nn\nclass Net(nn.Identity):\n    way = {}\n"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    places = []
+    for way in (1, 22):
+        (tmp_path / "of_a_plugin.py").write_text(source.format(way))
+        sys.modules.pop("of_a_plugin", None)
+        importlib.invalidate_caches()
+        network = importlib.import_module("of_a_plugin").Net()
+        assert network.way == way
+        places += [kept_at(RESNET50, network), kept_at(RESNET50, network)]
+    sys.modules.pop("of_a_plugin")
+    assert places[0] == places[1] != places[2] == places[3]
 
 
 def test_weights_of_another_network_are_told_though_one_is_kept(weights, tmp_path):

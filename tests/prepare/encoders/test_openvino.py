@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from coverslip.prepare.encoders import openvino
 from coverslip.prepare.encoders.card import EFFICIENTNET_LITE0, RESNET50
 from coverslip.prepare.encoders.encoder import Encoder
 from coverslip.prepare.encoders.lite import EfficientNetLite0
+from coverslip.prepare.encoders.openvino import OpenVinoNetwork
 from coverslip.prepare.encoders.registry import load_encoder
 from coverslip.prepare.encoders.resnet import ResNetTrunk
 
@@ -92,6 +94,46 @@ def test_a_patch_has_its_features_whoever_is_beside_it(precision):
     for count in (1, 3, 7):
         assert np.array_equal(encoder.embed(patches[:count]), whole[:count])
     assert len(np.unique(whole, axis=0)) == len(patches)
+
+
+def test_threads_that_share_an_encoder_get_their_own_features():
+    """One waits for the other."""
+    card, patches = replace(RESNET50, input_size=64, resize=64), soft(12, 64)
+    encoder = Encoder(card, ResNetTrunk(), device="cpu", runtime="openvino")
+    wanted = encoder.embed(patches)
+    parts = [slice(at, at + 3) for at in range(0, 12, 3)] * 8
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda part: encoder.embed(patches[part]), parts))
+    for part, features in zip(parts, found, strict=True):
+        assert np.array_equal(features, wanted[part])
+
+
+def test_an_error_on_the_way_is_told_and_over(monkeypatch):
+    """What could not be taken is an error of that call alone."""
+    card, patches = replace(RESNET50, input_size=64, resize=64), soft(5, 64)
+    encoder = Encoder(card, ResNetTrunk(), device="cpu", runtime="openvino")
+    wanted = encoder.embed(patches)
+    pixels = OpenVinoNetwork._pixels
+    calls = iter([None, MemoryError("no room")])
+
+    def fail_once(self, some):
+        if (error := next(calls, None)) is not None:
+            raise error
+        return pixels(self, some)
+
+    monkeypatch.setattr(OpenVinoNetwork, "_pixels", fail_once)
+    with pytest.raises(MemoryError, match="no room"):
+        encoder.embed(patches)
+    assert np.array_equal(encoder.embed(patches), wanted)
+
+
+def test_processes_side_by_side_are_not_bound_to_the_same_cores():
+    """Threads may run on any core that the process may."""
+    card, patches = replace(RESNET50, input_size=64, resize=64), soft(2, 64)
+    encoder = Encoder(card, ResNetTrunk(), device="cpu", runtime="openvino")
+    encoder.embed(patches)
+    compiled = encoder._network._streams[0].get_compiled_model()
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
 
 
 class LearntByHeart(nn.Module):

@@ -6,6 +6,7 @@ and PyTorch never loaded.
 """
 
 import hashlib
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,8 +51,9 @@ def built(network: "nn.Module | Unbuilt") -> "nn.Module":
 def kept_at(card: Card, network: "nn.Module | Unbuilt", **made: object) -> Path:
     """Return where a network is kept: another for other weights or another structure.
 
-    Of a network that is not built the hash of its weights' file stands for the weights,
-    and our own code for the structure.
+    Our own code counts for all: it says how networks are traced. Of a network that is not
+    built it stands for the structure, and the hash of the weights' file for the weights;
+    of others, such as a plugin's, the files of their classes count too.
 
     Args:
         card: Its facts.
@@ -59,12 +61,14 @@ def kept_at(card: Card, network: "nn.Module | Unbuilt", **made: object) -> Path:
         made: What else decides what is kept.
     """
     pixels = card.input_size, card.mean, card.std
-    facts = card.name, *pixels, __version__, _versions(), made
+    facts = card.name, *pixels, __version__, _code(), _versions(), made
     digest = hashlib.sha256(repr(facts).encode())
     if isinstance(network, Unbuilt):
-        digest.update(f"{card.weights_hash} {_code()}".encode())
+        digest.update(str(card.weights_hash).encode())
     else:
         digest.update(repr(network).encode())
+        for source in _sources(network):
+            digest.update(source.read_bytes())
         for name, value in network.state_dict().items():
             digest.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     name = f"{card.name}-{digest.hexdigest()[:16]}.xml"
@@ -128,9 +132,17 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def _sources(network: "nn.Module") -> list[Path]:
+    """Return the files of the classes that make a network, but of `_MAKERS`."""
+    names = {type(part).__module__ for part in network.modules()}
+    own = [sys.modules.get(n) for n in names if n.split(".")[0] not in _MAKERS]
+    files = {Path(getattr(module, "__file__", None) or "") for module in own}
+    return sorted(file for file in files if file.is_file())
+
+
 @cache
 def _code() -> str:
-    """Return a digest of the files that say what our networks are."""
+    """Return a digest of the files that say what networks are, and how they are traced."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
