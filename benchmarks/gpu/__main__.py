@@ -21,7 +21,6 @@ from pathlib import Path
 
 import torch
 from benchmarks.accuracy.record import (
-    PROJECT,
     RESULTS,
     circumstances,
     without_paths,
@@ -75,6 +74,11 @@ def rows_of(stage: str, part: Part) -> list[store.Facts]:
     return [{"stage": stage, **row} for row in rows]
 
 
+def measured(facts: store.Facts) -> bool:
+    """Say whether anything was; nothing takes the place of an earlier result."""
+    return any("failed" not in row for row in facts["rows"])
+
+
 def main(plan: Plan, out: Path | None) -> store.Facts:
     """Run all parts and return what they found; it is written after each of them."""
     begun = time.perf_counter()
@@ -83,7 +87,7 @@ def main(plan: Plan, out: Path | None) -> store.Facts:
     for stage, part in parts(plan):
         facts["rows"] += rows_of(stage, part)
         facts["seconds"] = round(time.perf_counter() - begun)
-        if out is not None:
+        if out is not None and measured(facts):
             store.write_json(out, facts)
     return facts
 
@@ -99,6 +103,9 @@ if __name__ == "__main__":
     there = torch.cuda.is_available()
     if not there and not given.any_device:
         raise SystemExit("no GPU here: nothing is measured (--any-device: a trial run)")
+    for path in (given.weights, given.slide):
+        if path is not None and not path.is_file():
+            raise SystemExit(f"{path}: no such file")
     if given.dtfd is not None:
         require_checkout(given.dtfd)
     sizes = TRIAL if given.any_device else Plan()
@@ -106,7 +113,10 @@ if __name__ == "__main__":
     chosen = replace(sizes, device="cuda" if there else "cpu", **named)
     kept = None if given.any_device else KEPT
     if given.out is not None:
-        kept = PROJECT / given.out
-    print(tables.of_gpu(main(chosen, kept)))
-    if kept == KEPT:
+        kept = given.out
+    found = main(chosen, kept)
+    print(tables.of_gpu(found))
+    if kept == KEPT and measured(found):
         tables.write()
+    if any("failed" in row for row in found["rows"]):
+        raise SystemExit(1)

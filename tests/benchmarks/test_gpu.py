@@ -174,3 +174,13 @@ def test_a_part_that_fails_is_a_row(monkeypatch, tmp_path):
     assert failed.startswith("FileNotFoundError: ")
     assert failed.endswith("'lost.txt'")
     assert facts["gpu"] == {"card": "none: a trial run"}
+
+
+def test_nothing_measured_takes_no_results_place(monkeypatch, tmp_path):
+    """Where every part fails the earlier file stays."""
+    lost = partial(open, tmp_path / "lost.txt")
+    monkeypatch.setattr(program, "parts", lambda _: [("one", lost), ("two", lost)])
+    out = tmp_path / "gpu.json"
+    out.write_text("earlier")
+    assert not program.measured(program.main(TINY, out))
+    assert out.read_text() == "earlier"
