@@ -81,8 +81,8 @@ def test_the_exponent_is_the_slope_of_the_logarithms():
 
 
 def test_growth_has_a_row_a_size_and_one_exponent(monkeypatch):
-    """The try of middle cost counts; the last row has the verdict."""
-    costs = iter([1, 9, 2, 1, 9, 4, 4, 4, 4, 4, 16, 17, 1, 1, 20])
+    """The last row has the verdict."""
+    costs = iter([2, 4, 16])
     monkeypatch.setattr(growth, "mosaic", lambda side: side)
     monkeypatch.setattr(
         growth,
@@ -93,6 +93,18 @@ def test_growth_has_a_row_a_size_and_one_exponent(monkeypatch):
     assert [row["seconds"] for row in rows] == [2, 4, 16]
     assert [row.get("exponent") for row in rows] == [None, None, 0.75]
     assert rows[2]["bar"] == {"exponent": 1.1}
+
+
+def test_growth_takes_the_median_of_tries_and_the_first_ones_peak(monkeypatch):
+    """Later ones may hold what earlier ones left."""
+    tries = iter([(1, 50), (9, 60), (2, 60), (1, 60), (9, 70)])
+    keys = "cpu", "peak_mb"
+
+    def once(times):
+        return {"items": 100 * times, **dict(zip(keys, next(tries), strict=True))}
+
+    monkeypatch.setitem(growth.STAGES, "a", once)
+    assert growth.tried("a", 4) == {"items": 400, "cpu": 2, "peak_mb": 50}
 
 
 def test_the_share_of_a_commands_start_is_told():
